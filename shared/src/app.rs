@@ -1,0 +1,179 @@
+//! The frame of every program: arguments, context, and how it ends.
+
+use std::cell::OnceCell;
+use std::env;
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+
+use crate::config::Config;
+use crate::exit::Status;
+use crate::failure::Failure;
+use crate::output::{ColorChoice, Output, escape};
+use crate::registry::Registry;
+use crate::repository::Repository;
+
+/// The options that every program takes.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Global {
+    /// Run as if started in this folder
+    #[arg(short = 'C', value_name = "path", global = true, value_hint = clap::ValueHint::DirPath)]
+    pub directory: Vec<PathBuf>,
+    /// Answer as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Leave out the narration on standard error
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// When to use colours
+    #[arg(long, global = true, value_name = "when", default_value = "auto", num_args = 0..=1, require_equals = true, default_missing_value = "always")]
+    pub color: ColorChoice,
+}
+
+/// What a subcommand works with: the output, and on demand the repository, the settings, the tasks.
+#[derive(Debug)]
+pub struct Context {
+    /// Where answers and narration go.
+    pub output: Output,
+    folder: PathBuf,
+    repository: OnceCell<Repository>,
+    config: OnceCell<Config>,
+    registry: OnceCell<Registry>,
+}
+
+impl Context {
+    /// Makes the context after changing to the folder that `-C` names.
+    ///
+    /// # Errors
+    /// When that folder cannot be entered.
+    pub fn open(global: &Global) -> Result<Context, Failure> {
+        let output = Output::new(global.json, global.quiet, global.color);
+        for folder in &global.directory {
+            env::set_current_dir(folder).map_err(|e| {
+                Failure::could_not("no-folder", format!("cannot change to '{}': {e}", folder.display()))
+            })?;
+        }
+        let folder = env::current_dir()
+            .map_err(|e| Failure::could_not("no-folder", format!("cannot read the current folder: {e}")))?;
+        Ok(Context { output, folder, repository: OnceCell::new(), config: OnceCell::new(), registry: OnceCell::new() })
+    }
+
+    /// Returns the folder in which the program runs.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Returns the repository, once it is sure that git runs no command of its making in it.
+    ///
+    /// # Errors
+    /// When there is none, git would refuse it, or its own configuration names commands and is not trusted.
+    pub fn repository(&self) -> Result<&Repository, Failure> {
+        let repository = self.repository_unchecked()?;
+        self.config()?.refuse_untrusted_git()?;
+        Ok(repository)
+    }
+
+    /// Returns the repository to a caller that starts nothing in it: one that shows settings or records.
+    ///
+    /// # Errors
+    /// When there is none or git would refuse it.
+    pub fn repository_unchecked(&self) -> Result<&Repository, Failure> {
+        if let Some(repository) = self.repository.get() {
+            return Ok(repository);
+        }
+        let repository = Repository::open(&self.folder)?;
+        Ok(self.repository.get_or_init(|| repository))
+    }
+
+    /// Returns the repository if there is one.
+    ///
+    /// # Errors
+    /// When there is one and git would refuse it.
+    pub fn find_repository(&self) -> Result<Option<&Repository>, Failure> {
+        match self.repository_unchecked() {
+            Ok(repository) => Ok(Some(repository)),
+            Err(failure) if failure.kind() == "no-repository" => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Returns the settings: of the repository if there is one, of the user alone otherwise.
+    ///
+    /// # Errors
+    /// When a layer of the settings is broken.
+    pub fn config(&self) -> Result<&Config, Failure> {
+        if let Some(config) = self.config.get() {
+            return Ok(config);
+        }
+        let config = Config::load(self.find_repository()?)?;
+        for entry in config.dropped() {
+            self.output.warn(format!("{}: '{}' may be set by the user only; ignored", entry.origin, entry.key));
+        }
+        Ok(self.config.get_or_init(|| config))
+    }
+
+    /// Returns the task registry.
+    ///
+    /// # Errors
+    /// When the user has no home folder.
+    pub fn registry(&self) -> Result<&Registry, Failure> {
+        if let Some(registry) = self.registry.get() {
+            return Ok(registry);
+        }
+        let registry = Registry::of_user()?;
+        Ok(self.registry.get_or_init(|| registry))
+    }
+}
+
+/// Runs a program: answers completion, reads the arguments, calls `body`, reports a failure.
+pub fn run<C, B>(body: B) -> ExitCode
+where
+    C: Parser + CommandFactory,
+    B: FnOnce(C) -> Result<Status, Failure>,
+{
+    clap_complete::CompleteEnv::with_factory(C::command).complete();
+    let arguments: Vec<OsString> = env::args_os().collect();
+    let json = arguments.iter().take_while(|a| *a != "--").any(|a| a == "--json");
+    let output = Output::new(json, false, ColorChoice::Auto);
+    let result = match C::try_parse_from(&arguments) {
+        Ok(cli) => body(cli),
+        Err(error) => answer_clap(&error, &output),
+    };
+    match result {
+        Ok(status) => status.into(),
+        Err(failure) => {
+            output.failure(&failure);
+            failure.status().into()
+        }
+    }
+}
+
+/// Help and version are answers; the rest is a wrong request, with what was typed made harmless.
+fn answer_clap(error: &clap::Error, output: &Output) -> Result<Status, Failure> {
+    let text = error.render();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let text = if colours_help() { text.ansi().to_string() } else { text.to_string() };
+            output.text(&text)?;
+            Ok(Status::Done)
+        }
+        _ if output.is_json() => {
+            let text = text.to_string();
+            let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            Err(Failure::usage(first))
+        }
+        _ => {
+            let _ = std::io::stderr().lock().write_all(escape(&text.to_string()).as_bytes());
+            Ok(Status::Usage)
+        }
+    }
+}
+
+fn colours_help() -> bool {
+    use std::io::IsTerminal;
+    std::io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}

@@ -1,0 +1,45 @@
+//! Where the user's files are, by the XDG rules (or the system's own elsewhere).
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use directories::BaseDirs;
+
+const OWN: &str = "codex-agents";
+
+/// Returns the folder of the user's settings.
+///
+/// # Errors
+/// When the user has no home folder.
+pub fn config() -> Result<PathBuf> {
+    Ok(base()?.config_dir().join(OWN))
+}
+
+/// Returns the folder of the task registry.
+///
+/// # Errors
+/// When the user has no home folder.
+pub fn data() -> Result<PathBuf> {
+    Ok(base()?.data_dir().join(OWN))
+}
+
+/// Returns the folder of jobs and trust.
+///
+/// # Errors
+/// When the user has no home folder.
+pub fn state() -> Result<PathBuf> {
+    let base = base()?;
+    Ok(base.state_dir().unwrap_or_else(|| base.data_local_dir()).join(OWN))
+}
+
+/// Returns the folder of what can be made again.
+///
+/// # Errors
+/// When the user has no home folder.
+pub fn cache() -> Result<PathBuf> {
+    Ok(base()?.cache_dir().join(OWN))
+}
+
+fn base() -> Result<BaseDirs> {
+    BaseDirs::new().context("there is no home folder: set HOME")
+}

@@ -1,0 +1,203 @@
+//! Every key that the programs know: its kind, who may set it, its default, what it is for.
+
+/// What a value may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// `true` or `false`.
+    Boolean,
+    /// A whole number, not negative.
+    Integer,
+    /// A time span: `90s`, `10m`, `2h`, or a number of seconds; `0` is none.
+    Duration,
+    /// A list of texts.
+    List,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+}
+
+/// Who may set a key without being asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Anybody, a repository too.
+    Data,
+    /// A repository only after `git task trust`: it names a command, a path outside, an environment variable.
+    Command,
+    /// The user alone, never a repository.
+    User,
+}
+
+/// One key; a `*` in its name stands for the name of an agent or a check.
+#[derive(Debug)]
+pub struct Key {
+    /// Its full name, such as `task.merge`.
+    pub name: &'static str,
+    /// What its value may be.
+    pub kind: Kind,
+    /// Who may set it.
+    pub class: Class,
+    /// Its built-in value as TOML; empty if it has none.
+    pub default: &'static str,
+    /// One line for `git task config list` and the file that `git task init` makes.
+    pub about: &'static str,
+}
+
+/// Every key, in the order in which they are listed.
+pub const KEYS: &[Key] = &[
+    key(
+        "task.base",
+        Kind::Text,
+        Class::Data,
+        "",
+        "branch that tasks start from and merge into; the main worktree's branch if not set",
+    ),
+    key("task.branch-prefix", Kind::Text, Class::Data, "\"task/\"", "what the name of a task's branch starts with"),
+    key(
+        "task.worktree-dir",
+        Kind::Text,
+        Class::Command,
+        "\"../{repo}.worktrees/{slug}\"",
+        "where a task's worktree goes, seen from the main worktree",
+    ),
+    key(
+        "task.merge",
+        Kind::Choice(&["merge", "squash", "rebase"]),
+        Class::Data,
+        "\"merge\"",
+        "how 'git task complete' brings a task into its base",
+    ),
+    key(
+        "hydrate.include",
+        Kind::List,
+        Class::Data,
+        "[]",
+        "ignored paths to copy into a new worktree, as in .gitignore, beside those of .worktreeinclude",
+    ),
+    key("hydrate.exclude", Kind::List, Class::Data, "[]", "ignored paths never to copy, as in .gitignore"),
+    key(
+        "worker.agent",
+        Kind::Text,
+        Class::Data,
+        "",
+        "agent to launch when neither the task nor the command line names one",
+    ),
+    key("worker.timeout", Kind::Duration, Class::Data, "\"0\"", "time after which a job is stopped; 0 for never"),
+    key("worker.grace", Kind::Duration, Class::Data, "\"5s\"", "time between TERM and KILL when a job is stopped"),
+    key(
+        "worker.commit",
+        Kind::Choice(&["auto", "never"]),
+        Class::Data,
+        "\"auto\"",
+        "whether what a finished task job left uncommitted becomes a commit on the task's branch",
+    ),
+    key(
+        "agents.*.command",
+        Kind::List,
+        Class::Command,
+        "",
+        "program and arguments of an agent; {prompt}, {prompt-file} and {worktree} are filled in",
+    ),
+    key(
+        "agents.*.prompt",
+        Kind::Choice(&["argument", "stdin", "file"]),
+        Class::Command,
+        "\"argument\"",
+        "how the prompt reaches the agent: as last argument (or {prompt}), on stdin, or as {prompt-file}",
+    ),
+    key(
+        "checks.*.command",
+        Kind::List,
+        Class::Command,
+        "",
+        "program and arguments of a check, without a shell; exit 0 is a pass",
+    ),
+    key(
+        "checks.*.timeout",
+        Kind::Duration,
+        Class::Command,
+        "\"10m\"",
+        "time after which a check is ended and counts as timed-out; 0 for never",
+    ),
+    key(
+        "checks.*.paths",
+        Kind::List,
+        Class::Command,
+        "[]",
+        "the check runs only if a path of the tree matches one of these, as in .gitignore; always if empty",
+    ),
+    key(
+        "validate.jobs",
+        Kind::Integer,
+        Class::Data,
+        "0",
+        "checks to run at the same time; 0 for as many as there are processors",
+    ),
+];
+
+const fn key(name: &'static str, kind: Kind, class: Class, default: &'static str, about: &'static str) -> Key {
+    Key { name, kind, class, default, about }
+}
+
+/// Finds the key that a full name such as `agents.codex.command` belongs to.
+pub fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| match key.name.split_once('*') {
+        Some((head, tail)) => {
+            name.strip_prefix(head).and_then(|rest| rest.strip_suffix(tail)).is_some_and(|middle| !middle.is_empty())
+        }
+        None => key.name == name,
+    })
+}
+
+/// Returns the known key whose name is nearest to `name`, if one is near enough to be meant.
+pub fn nearest(name: &str) -> Option<String> {
+    let candidate = |key: &Key| match key.name.split_once('*') {
+        // Compare with the name that was given to the agent or check.
+        Some((head, _)) if name.starts_with(head) => {
+            let middle = name[head.len()..].split('.').next().unwrap_or_default();
+            key.name.replacen('*', middle, 1)
+        }
+        Some(_) | None => key.name.to_owned(),
+    };
+    KEYS.iter()
+        .map(candidate)
+        .map(|known| (strsim::damerau_levenshtein(name, &known), known))
+        .min()
+        .filter(|(distance, known)| *distance <= known.len().div_ceil(3))
+        .map(|(_, known)| known)
+}
+
+/// Returns the environment variable of a key: `CODEX_AGENTS_TASK_MERGE` for `task.merge`.
+pub fn variable(name: &str) -> String {
+    let upper = name.to_ascii_uppercase().replace(['.', '-'], "_");
+    format!("{VARIABLE_PREFIX}{upper}")
+}
+
+/// What the environment variables of the keys start with.
+pub const VARIABLE_PREFIX: &str = "CODEX_AGENTS_";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_starred_key_is_found_by_any_name() {
+        assert_eq!(find("checks.unit tests.command").map(|k| k.name), Some("checks.*.command"));
+        assert_eq!(find("task.merge").map(|k| k.name), Some("task.merge"));
+        assert!(find("checks..command").is_none() && find("task.mege").is_none());
+    }
+
+    #[test]
+    fn a_typing_error_finds_its_key() {
+        assert_eq!(nearest("task.mege").as_deref(), Some("task.merge"));
+        assert_eq!(nearest("checks.lint.comand").as_deref(), Some("checks.lint.command"));
+        assert_eq!(nearest("zzzzzzzzzzzz"), None);
+    }
+
+    #[test]
+    fn every_default_is_good_toml() {
+        for key in KEYS.iter().filter(|key| !key.default.is_empty()) {
+            assert!(key.default.parse::<toml::Value>().is_ok(), "{}", key.name);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! What the programs share: settings, records, outside hands and the frame of a program.
+//!
+//! The arrows point down only: frame (`app` `output` `failure`), meaning (`config` `registry`),
+//! hands (`durable` `process` `repository`), words (`slug` `clock` `exit` `refusal`).
+
+pub mod app;
+pub mod failure;
+pub mod output;
+
+pub mod config;
+pub mod registry;
+
+pub mod durable;
+pub mod process;
+pub mod repository;
+
+pub mod clock;
+pub mod exit;
+pub mod refusal;
+pub mod slug;

@@ -1,0 +1,9 @@
+//! Programs outside: git through its one door, the suite's own programs, trees of processes.
+
+mod git;
+mod program;
+mod tree;
+
+pub use git::{Done, Git, Hooks, LOCAL_ENVIRONMENT};
+pub use program::{command, find, scrub, suite_program};
+pub use tree::{Identity, boot_id, descendants, end, marked};

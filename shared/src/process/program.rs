@@ -1,0 +1,51 @@
+//! Finding and starting programs.
+
+use std::env;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::git::LOCAL_ENVIRONMENT;
+
+/// Returns a command for a program that was found before; every child starts here.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that makes commands")]
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    Command::new(program)
+}
+
+/// Takes git's repository-local environment away, so that a child does not act on our repository by accident.
+pub fn scrub(command: &mut Command) -> &mut Command {
+    for name in LOCAL_ENVIRONMENT {
+        command.env_remove(name);
+    }
+    // What `git rev-parse --local-env-vars` leaves out and a hook or alias still exports.
+    for name in ["GIT_NAMESPACE", "GIT_QUARANTINE_PATH", "GIT_EXTERNAL_DIFF", "GIT_ATTR_SOURCE"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Looks for an executable on `PATH`, never in a relative entry of it, nor below `outside`.
+pub fn find(name: &str, outside: Option<&Path>) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path)
+        .filter(|folder| folder.is_absolute())
+        .filter(|folder| outside.is_none_or(|root| !is_below(folder, root)))
+        .map(|folder| folder.join(name))
+        .find(|candidate| is_executable(candidate))
+}
+
+/// Looks for another program of the suite: beside this one first, then on `PATH`.
+pub fn suite_program(name: &str) -> Option<PathBuf> {
+    let beside = env::current_exe().ok().and_then(|own| Some(own.parent()?.join(name)));
+    beside.filter(|path| is_executable(path)).or_else(|| find(name, None))
+}
+
+fn is_below(folder: &Path, root: &Path) -> bool {
+    folder.starts_with(root) || folder.canonicalize().is_ok_and(|real| real.starts_with(root))
+}
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0)
+}

@@ -1,0 +1,390 @@
+//! Opening a repository as git would, and refusing what git would refuse.
+//!
+//! Honours `GIT_DIR` and its friends, ownership, repository extensions. A linked worktree counts
+//! only if the common folder lists it, because a forged `commondir` would borrow its trust.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use gix::bstr::{BString, ByteSlice};
+use gix::config::Source;
+use gix::{ObjectId, ThreadSafeRepository};
+use sha2::{Digest, Sha256};
+
+use crate::refusal::Refusal;
+
+/// The repository extensions that git knows (`Documentation/config/extensions.adoc`).
+const KNOWN_EXTENSIONS: &[&str] = &[
+    "noop",
+    "noop-v1",
+    "preciousobjects",
+    "partialclone",
+    "worktreeconfig",
+    "objectformat",
+    "compatobjectformat",
+    "refstorage",
+    "relativeworktrees",
+];
+
+/// An open repository and where its parts are, all paths canonical.
+#[derive(Debug)]
+pub struct Repository {
+    /// The repository for reading.
+    pub gix: gix::Repository,
+    git_dir: PathBuf,
+    common_dir: PathBuf,
+    work_tree: Option<PathBuf>,
+}
+
+/// One worktree of a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Worktree {
+    /// Its folder; it may be gone.
+    pub path: PathBuf,
+    /// Its own git folder; the common folder for the main worktree.
+    pub git_dir: PathBuf,
+    /// The full name of the branch that is checked out, `None` if detached.
+    pub branch: Option<String>,
+    /// Whether it is the main worktree.
+    pub is_main: bool,
+    /// Why it is locked, if it is; may be empty.
+    pub locked: Option<String>,
+}
+
+/// Where a setting of git's configuration stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// The system's or the user's own files.
+    User,
+    /// The repository's own files: never trusted unasked.
+    Repository,
+    /// `git -c`, `GIT_CONFIG_COUNT` and the like.
+    Command,
+}
+
+/// One setting of git's configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// The key without its section: `task.merge` for `codex-agents.task.merge`.
+    pub key: String,
+    /// The value; `true` where git's file has none.
+    pub value: String,
+    /// Where it stands.
+    pub scope: Scope,
+    /// The file it stands in, if any.
+    pub file: Option<PathBuf>,
+}
+
+impl Repository {
+    /// Opens the repository that holds `folder`, or the one that `GIT_DIR` names.
+    ///
+    /// # Errors
+    /// A [`Refusal`] where git refuses too: no repository, foreign owner, unknown extension, forged worktree.
+    pub fn open(folder: &Path) -> Result<Repository> {
+        let trusted = || gix::open::Options::default().bail_if_untrusted(true).cli_overrides(command_line_settings());
+        let map = gix::sec::trust::Mapping { full: trusted(), reduced: trusted() };
+        let options = gix::discover::upwards::Options { match_ceiling_dir_or_error: false, ..Default::default() };
+        let gix = ThreadSafeRepository::discover_with_environment_overrides_opts(folder, options, map)
+            .map_err(|error| explain(folder, &format!("{error:#?}"), &format!("{error:#}")))?
+            .to_thread_local();
+        let canonical =
+            |path: &Path| path.canonicalize().with_context(|| format!("cannot look at '{}'", path.display()));
+        let repository = Repository {
+            git_dir: canonical(gix.git_dir())?,
+            common_dir: canonical(gix.common_dir())?,
+            work_tree: gix.workdir().map(canonical).transpose()?,
+            gix,
+        };
+        repository.refuse_unknown_format()?;
+        repository.refuse_unlisted_worktree()?;
+        Ok(repository)
+    }
+
+    /// Returns the git folder of this worktree.
+    pub fn git_dir(&self) -> &Path {
+        &self.git_dir
+    }
+
+    /// Returns the git folder that all worktrees share.
+    pub fn common_dir(&self) -> &Path {
+        &self.common_dir
+    }
+
+    /// Returns the worktree that was opened; `None` in a bare repository.
+    pub fn work_tree(&self) -> Option<&Path> {
+        self.work_tree.as_deref()
+    }
+
+    /// Returns the main worktree; `None` if the repository is bare.
+    pub fn main_worktree(&self) -> Option<PathBuf> {
+        if self.git_dir == self.common_dir {
+            return self.work_tree.clone();
+        }
+        let config = self.gix.config_snapshot();
+        if config.boolean("core.bare") == Some(true) {
+            return None;
+        }
+        (self.common_dir.file_name()? == ".git").then(|| self.common_dir.parent().map(Path::to_owned))?
+    }
+
+    /// Returns the name of the repository: that of its main folder, without `.git`.
+    pub fn name(&self) -> String {
+        let folder = self.main_worktree().unwrap_or_else(|| self.common_dir.clone());
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.strip_suffix(".git").unwrap_or(&name).to_owned()
+    }
+
+    /// Returns the key of the repository, the same in all its worktrees: `<name>-<12 hex digits>`.
+    pub fn key(&self) -> String {
+        use std::os::unix::ffi::OsStrExt;
+        let digest = Sha256::digest(self.common_dir.as_os_str().as_bytes());
+        let hex: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
+        let name: String = self.name().chars().map(plain).take(40).collect();
+        format!("{}-{hex}", name.trim_start_matches('-'))
+    }
+
+    /// Lists all worktrees, the main one first.
+    ///
+    /// # Errors
+    /// When the list cannot be read; a broken entry alone is left out.
+    pub fn worktrees(&self) -> Result<Vec<Worktree>> {
+        let mut all = Vec::new();
+        if let Some(path) = self.main_worktree() {
+            let branch = checked_out_branch(&self.common_dir);
+            all.push(Worktree { path, git_dir: self.common_dir.clone(), branch, is_main: true, locked: None });
+        }
+        let folder = self.common_dir.join("worktrees");
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(all),
+            Err(e) => return Err(e).with_context(|| format!("cannot list '{}'", folder.display())),
+        };
+        let mut linked: Vec<Worktree> = entries.flatten().filter_map(|entry| linked_worktree(entry.path())).collect();
+        linked.sort_by(|a, b| a.path.cmp(&b.path));
+        all.append(&mut linked);
+        Ok(all)
+    }
+
+    /// Returns the worktree that has a branch (full name) checked out.
+    ///
+    /// # Errors
+    /// When the worktrees cannot be listed.
+    pub fn worktree_of(&self, branch: &str) -> Result<Option<Worktree>> {
+        Ok(self.worktrees()?.into_iter().find(|w| w.branch.as_deref() == Some(branch)))
+    }
+
+    /// Returns the object that a full ref points to; `None` if there is no such ref.
+    ///
+    /// # Errors
+    /// When the name is malformed or the ref is broken.
+    pub fn tip(&self, full_ref: &str) -> Result<Option<ObjectId>> {
+        let found = self.gix.try_find_reference(full_ref).map_err(|e| anyhow!("{e:#}"));
+        match found.with_context(|| format!("cannot read the ref '{}'", full_ref.escape_debug()))? {
+            Some(mut reference) => {
+                let id = reference.peel_to_id().map_err(|e| anyhow!("{e:#}"));
+                Ok(Some(id.with_context(|| format!("the ref '{full_ref}' is broken"))?.detach()))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Returns the commit that a revision names.
+    ///
+    /// # Errors
+    /// A [`Refusal`] when it names none, or more than one.
+    pub fn commit(&self, revision: &str) -> Result<ObjectId> {
+        self.resolve(revision, "commit")
+    }
+
+    /// Returns the tree that a revision names: its own, or that of its commit.
+    ///
+    /// # Errors
+    /// A [`Refusal`] when it names none, or more than one.
+    pub fn tree(&self, revision: &str) -> Result<ObjectId> {
+        self.resolve(revision, "tree")
+    }
+
+    fn resolve(&self, revision: &str, kind: &str) -> Result<ObjectId> {
+        let spec = format!("{revision}^{{{kind}}}");
+        // A leading dash is an option to git, and never a revision.
+        if !revision.starts_with('-') && !revision.is_empty() {
+            if let Ok(id) = self.gix.rev_parse_single(spec.as_str()) {
+                return Ok(id.detach());
+            }
+        }
+        let message = format!("'{}' names no {kind} here", revision.escape_debug());
+        bail!(Refusal::new("unknown-revision", message))
+    }
+
+    /// Returns the tree of a commit.
+    ///
+    /// # Errors
+    /// When the commit cannot be read.
+    pub fn tree_of(&self, commit: ObjectId) -> Result<ObjectId> {
+        self.tree(&commit.to_string())
+    }
+
+    /// Lists the settings of one section of git's configuration, weakest first.
+    pub fn settings(&self, section: &str) -> Vec<Setting> {
+        settings_of(self.gix.config_snapshot().plumbing(), section)
+    }
+
+    /// Lists the commands in the repository's own git configuration that no option of git can disarm.
+    pub fn commands_in_config(&self) -> Vec<Setting> {
+        let config = self.gix.config_snapshot();
+        let own = |name: &str| -> Vec<Setting> {
+            let all = settings_of(config.plumbing(), name);
+            all.into_iter()
+                .filter(|setting| setting.scope == Scope::Repository && !setting.value.is_empty())
+                .map(|setting| Setting { key: format!("{name}.{}", setting.key), ..setting })
+                .collect()
+        };
+        let last = |setting: &Setting| setting.key.rsplit('.').next().unwrap_or_default().to_owned();
+        let mut found = own("filter");
+        found.retain(|s| matches!(last(s).as_str(), "clean" | "smudge" | "process"));
+        found.extend(own("merge").into_iter().filter(|s| last(s) == "driver"));
+        let promisor = own("remote").iter().any(|s| last(s) == "promisor");
+        if promisor || own("extensions").iter().any(|s| last(s) == "partialclone") {
+            // A missing object makes git fetch by itself, by whatever command stands here.
+            found.extend(own("remote").into_iter().filter(|s| matches!(last(s).as_str(), "uploadpack" | "vcs")));
+            found.extend(own("core").into_iter().filter(|s| matches!(last(s).as_str(), "sshcommand" | "gitproxy")));
+        }
+        found.sort_by(|a, b| a.key.cmp(&b.key));
+        found
+    }
+
+    fn refuse_unknown_format(&self) -> Result<()> {
+        let config = self.gix.config_snapshot();
+        let version = config.integer("core.repositoryformatversion").unwrap_or(0);
+        if version > 1 {
+            bail!(Refusal::new("unsupported", format!("expected git repo version <= 1, found {version}")));
+        }
+        let extensions: Vec<Setting> =
+            self.settings("extensions").into_iter().filter(|s| s.scope == Scope::Repository).collect();
+        let unknown: Vec<&str> =
+            extensions.iter().map(|s| s.key.as_str()).filter(|key| !KNOWN_EXTENSIONS.contains(key)).collect();
+        if version == 1 && !unknown.is_empty() {
+            let s = if unknown.len() == 1 { "" } else { "s" };
+            bail!(Refusal::new(
+                "unsupported",
+                format!("unknown repository extension{s} found: {}", unknown.join(", "))
+            ));
+        }
+        for extension in &extensions {
+            if extension.key == "refstorage" && extension.value != "files" {
+                let message = format!("the ref storage format '{}' is not supported", extension.value);
+                bail!(
+                    Refusal::new("unsupported", message)
+                        .hint("'git refs migrate --ref-format=files' converts a repository (git 2.46 or newer)")
+                );
+            }
+            if extension.key == "compatobjectformat" {
+                bail!(Refusal::new("unsupported", "repositories with two object formats are not supported"));
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse_unlisted_worktree(&self) -> Result<()> {
+        if self.git_dir == self.common_dir {
+            return Ok(());
+        }
+        let listed = self.git_dir.parent() == Some(&self.common_dir.join("worktrees"));
+        let points_back = linked_worktree(self.git_dir.clone()).is_some_and(|listed| {
+            self.work_tree.as_ref().is_none_or(|own| listed.path.canonicalize().is_ok_and(|path| path == *own))
+        });
+        if listed && points_back {
+            return Ok(());
+        }
+        let message = format!(
+            "'{}' says that it is a worktree of '{}', which does not list it",
+            self.work_tree.as_deref().unwrap_or(&self.git_dir).display(),
+            self.common_dir.display()
+        );
+        bail!(Refusal::new("forged-worktree", message).hint("'git worktree repair' mends a worktree that was moved"))
+    }
+}
+
+/// Lists the settings of one section of the user's own git configuration, outside a repository.
+pub fn user_settings(section: &str) -> Vec<Setting> {
+    let mut all = gix::config::File::from_globals().map(|file| settings_of(&file, section)).unwrap_or_default();
+    for setting in command_line_settings() {
+        let text = setting.to_string();
+        let (key, value) = text.split_once('=').unwrap_or((&text, "true"));
+        if let Some(key) = key.strip_prefix(section).and_then(|key| key.strip_prefix('.')) {
+            all.push(Setting { key: key.to_owned(), value: value.to_owned(), scope: Scope::Command, file: None });
+        }
+    }
+    all
+}
+
+fn settings_of(config: &gix::config::File, section: &str) -> Vec<Setting> {
+    let mut all = Vec::new();
+    for part in config.sections_by_name(section).into_iter().flatten() {
+        let scope = match part.meta().source {
+            Source::Local | Source::Worktree => Scope::Repository,
+            Source::Env | Source::Cli | Source::Api | Source::EnvOverride => Scope::Command,
+            Source::GitInstallation | Source::System | Source::Git | Source::User => Scope::User,
+        };
+        let prefix =
+            part.header().subsection_name().map(|name| format!("{}.", name.to_str_lossy())).unwrap_or_default();
+        let mut names: Vec<String> = part.value_names().collect();
+        names.dedup();
+        for name in names {
+            let values = part.body().values(&name);
+            let values = if values.is_empty() { vec![BString::from("true")] } else { values };
+            for value in values {
+                all.push(Setting {
+                    key: format!("{prefix}{}", name.to_ascii_lowercase()),
+                    value: value.to_string(),
+                    scope,
+                    file: part.meta().path.clone(),
+                });
+            }
+        }
+    }
+    all
+}
+
+/// gix reads `GIT_CONFIG_COUNT` by itself, but not what `git -c` passes on.
+fn command_line_settings() -> Vec<BString> {
+    let parameters = git_config_env::ConfigParameters::new();
+    parameters
+        .iter()
+        .map(|(key, value)| match value {
+            Some(value) => BString::from(format!("{key}={value}")),
+            None => BString::from(key.into_owned()),
+        })
+        .collect()
+}
+
+fn linked_worktree(git_dir: PathBuf) -> Option<Worktree> {
+    let pointer = fs::read(git_dir.join("gitdir")).ok()?;
+    let pointer = gix::path::from_bstring(BString::from(pointer.trim_end())).ok()?;
+    // Relative since git 2.48 with `worktree.useRelativePaths`.
+    let pointer = if pointer.is_absolute() { pointer } else { git_dir.join(pointer) };
+    let path = pointer.parent()?;
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let locked = fs::read_to_string(git_dir.join("locked")).ok().map(|reason| reason.trim_end().to_owned());
+    Some(Worktree { path, branch: checked_out_branch(&git_dir), git_dir, is_main: false, locked })
+}
+
+fn checked_out_branch(git_dir: &Path) -> Option<String> {
+    let head = fs::read_to_string(git_dir.join("HEAD")).ok()?;
+    head.strip_prefix("ref: ").map(|name| name.trim_end().to_owned())
+}
+
+fn explain(folder: &Path, debug: &str, words: &str) -> anyhow::Error {
+    if debug.contains("NoGitRepository") || words.contains("Could not find a git repository") {
+        let message = "not a git repository (or any of the parent directories): .git";
+        return Refusal::new("no-repository", message).into();
+    }
+    if words.contains("nsafe") || words.contains("wnership") || words.contains("wned") {
+        let message = format!("detected dubious ownership in repository at '{}'", folder.display());
+        let hint = format!("to add an exception: git config --global --add safe.directory '{}'", folder.display());
+        return Refusal::new("dubious-ownership", message).hint(hint).into();
+    }
+    anyhow!("cannot open the repository at '{}': {words}", folder.display())
+}

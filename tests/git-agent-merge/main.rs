@@ -1,0 +1,1 @@
+//! git-agent-merge as a user runs it.

@@ -1,0 +1,1 @@
+//! git-hydrate as a user runs it.

@@ -1,0 +1,1 @@
+//! git-task as a user runs it.

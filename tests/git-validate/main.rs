@@ -1,0 +1,1 @@
+//! git-validate as a user runs it.

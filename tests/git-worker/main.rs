@@ -1,0 +1,1 @@
+//! git-worker as a user runs it.
