@@ -14,8 +14,9 @@ use crate::config::Config;
 use crate::exit::Status;
 use crate::failure::Failure;
 use crate::output::{ColorChoice, Output, escape};
+use crate::process::Git;
 use crate::registry::Registry;
-use crate::repository::Repository;
+use crate::repository::{Repository, Worktree};
 
 /// The options that every program takes.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -114,6 +115,24 @@ impl Context {
             self.output.warn(format!("{}: '{}' may be set by the user only; ignored", entry.origin, entry.key));
         }
         Ok(self.config.get_or_init(|| config))
+    }
+
+    /// Returns git for the whole repository: refs, objects, worktree administration; no worktree, no index.
+    ///
+    /// # Errors
+    /// As [`Context::repository`], and when there is no git.
+    pub fn git(&self) -> Result<Git, Failure> {
+        let common = self.repository()?.common_dir();
+        Ok(Git::at(common)?.pinned(common, None).env("GIT_COMMON_DIR", common))
+    }
+
+    /// Returns git for one worktree, pinned so that nothing in the worktree can lead it elsewhere.
+    ///
+    /// # Errors
+    /// As [`Context::repository`], and when there is no git.
+    pub fn git_in(&self, worktree: &Worktree) -> Result<Git, Failure> {
+        let common = self.repository()?.common_dir();
+        Ok(Git::at(&worktree.path)?.pinned(&worktree.git_dir, Some(&worktree.path)).env("GIT_COMMON_DIR", common))
     }
 
     /// Returns the task registry.
