@@ -1,1 +1,49 @@
-fn main() {}
+//! git-worker: run agents and other commands in the background, inside limits.
+
+mod agent;
+mod begin;
+mod cli;
+mod commit;
+mod event;
+mod job;
+mod last;
+mod launch;
+mod link;
+mod list;
+mod live;
+mod logs;
+mod output;
+mod place;
+mod record;
+mod shown;
+mod signals;
+mod status;
+mod stop;
+mod supervise;
+mod tree;
+mod wait;
+mod watch;
+
+use std::process::ExitCode;
+
+use shared::app::{self, Context};
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    // Before anything else: the supervisor stays small and reads nothing but its job.
+    if let Some(job) = supervise::asked_for() {
+        return supervise::run(&job).into();
+    }
+    app::run(|cli: Cli| {
+        let cx = Context::open(&cli.global)?;
+        match cli.command {
+            Command::Launch(args) => launch::run(cx, &cli.global, args),
+            Command::Status(args) => status::run(&cx, args),
+            Command::List(args) => list::run(&cx, args),
+            Command::Logs(args) => logs::run(&cx, args),
+            Command::Wait(args) => wait::run(&cx, args),
+            Command::Stop(args) => stop::run(&cx, args),
+        }
+    })
+}

@@ -1,0 +1,51 @@
+//! What can be asked of git-worker.
+
+use std::ffi::OsStr;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use clap_complete::CompletionCandidate;
+use shared::app::Global;
+use shared::config::layer::parse_duration;
+use shared::repository::Repository;
+
+use crate::job::Jobs;
+use crate::{launch, list, logs, status, stop, wait};
+
+/// Run agents and other commands in the background, inside limits
+#[derive(Debug, Parser)]
+#[command(name = "git-worker", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Launch(launch::Args),
+    Status(status::Args),
+    List(list::Args),
+    Logs(logs::Args),
+    Wait(wait::Args),
+    Stop(stop::Args),
+}
+
+/// Reads a span of time from the command line.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "a time span such as 90s, 10m or 2h".to_owned())
+}
+
+/// Completes the name of a job of this repository; silent wherever there is none.
+pub(crate) fn complete_job(current: &OsStr) -> Vec<CompletionCandidate> {
+    let current = current.to_string_lossy();
+    let find = || {
+        let repository = Repository::open(&std::env::current_dir().ok()?).ok()?;
+        let listing = Jobs::of_repository(&repository.key()).ok()?.list().ok()?;
+        let fitting = listing.jobs.into_iter().filter(|(job, _)| job.id().starts_with(&*current));
+        let help = |state: crate::record::State| Some(state.as_str().into());
+        Some(fitting.map(|(job, record)| CompletionCandidate::new(job.id()).help(help(record.state))).collect())
+    };
+    find().unwrap_or_default()
+}

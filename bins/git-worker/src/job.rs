@@ -1,0 +1,298 @@
+//! Jobs on disk: their folders, their names, and whether they live.
+//!
+//! `<state>/jobs/<repository>/<slug>/<n>/`. A job lives while its lock is held; readers take no
+//! lock for longer than a question and write nothing.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context as _, Result, bail};
+use serde::Serialize;
+use shared::app::Context;
+use shared::config::folders;
+use shared::durable;
+use shared::failure::Failure;
+use shared::refusal::Refusal;
+use shared::slug::Slug;
+
+use crate::record::{Record, State};
+
+/// All jobs of this user, or those of one repository.
+#[derive(Debug)]
+pub(crate) struct Jobs {
+    root: PathBuf,
+    repository: Option<String>,
+}
+
+/// One job, not read yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Job {
+    folder: PathBuf,
+    slug: Slug,
+    number: u32,
+}
+
+/// The name of a job: `slug#n`, or `slug` for its latest.
+#[derive(Debug, Clone)]
+pub(crate) struct Name {
+    slug: Slug,
+    number: Option<u32>,
+}
+
+/// A job whose record cannot be read.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Broken {
+    pub(crate) id: String,
+    pub(crate) path: String,
+    pub(crate) why: String,
+}
+
+/// What was read of many jobs.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    pub(crate) jobs: Vec<(Job, Record)>,
+    pub(crate) broken: Vec<Broken>,
+}
+
+impl FromStr for Name {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Name, String> {
+        let (slug, number) = match text.rsplit_once('#') {
+            Some((slug, number)) => {
+                let number = number.parse().ok().filter(|n| *n > 0);
+                (slug, Some(number.ok_or_else(|| format!("'{}' is no job: <slug>#<number>", text.escape_debug()))?))
+            }
+            None => (text, None),
+        };
+        Ok(Name { slug: slug.parse().map_err(|e: shared::slug::NotASlug| e.to_string())?, number })
+    }
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.number {
+            Some(number) => write!(f, "{}#{number}", self.slug),
+            None => self.slug.fmt(f),
+        }
+    }
+}
+
+impl Jobs {
+    /// Returns the jobs of all repositories.
+    pub(crate) fn of_user() -> Result<Jobs> {
+        Ok(Jobs { root: folders::state()?.join("jobs"), repository: None })
+    }
+
+    /// Returns the jobs of one repository.
+    pub(crate) fn of_repository(key: &str) -> Result<Jobs> {
+        Ok(Jobs { repository: Some(key.to_owned()), ..Jobs::of_user()? })
+    }
+
+    /// Returns the jobs of the repository that the command runs in; of all if it runs in none.
+    pub(crate) fn here(cx: &Context) -> Result<Jobs, Failure> {
+        match cx.find_repository()? {
+            Some(repository) => Ok(Jobs::of_repository(&repository.key())?),
+            None => Ok(Jobs::of_user()?),
+        }
+    }
+
+    /// Returns the folder of one repository's jobs.
+    pub(crate) fn folder_of(&self, repository: &str) -> PathBuf {
+        self.root.join(repository)
+    }
+
+    /// Finds the job of this name.
+    ///
+    /// # Errors
+    /// A refusal when there is none, or several repositories have one.
+    pub(crate) fn find(&self, name: &Name) -> Result<Job> {
+        let mut found = Vec::new();
+        for repository in self.repositories()? {
+            let folder = self.root.join(&repository).join(name.slug.as_str());
+            let number = match name.number {
+                Some(number) => Some(number),
+                None => numbers(&folder)?.into_iter().rev().find(|n| job_at(&folder, &name.slug, *n).exists()),
+            };
+            let job = number.map(|number| job_at(&folder, &name.slug, number));
+            found.extend(job.filter(Job::exists).map(|job| (repository, job)));
+        }
+        match found.len() {
+            0 => bail!(Refusal::new("no-job", format!("no job '{name}'")).hint("'git worker list' shows the jobs")),
+            1 => Ok(found.remove(0).1),
+            _ => {
+                let keys: Vec<String> = found.into_iter().map(|(repository, _)| repository).collect();
+                let message = format!("'{name}' is a job of several repositories: {}", keys.join(", "));
+                bail!(Refusal::new("ambiguous", message).hint("run it in one of them, or with -C"))
+            }
+        }
+    }
+
+    /// Reads all jobs, the newest first.
+    pub(crate) fn list(&self) -> Result<Listing> {
+        let mut listing = Listing::default();
+        for job in self.all()? {
+            match job.read() {
+                Ok(record) => listing.jobs.push((job, record)),
+                Err(error) => listing.broken.push(job.broken(&error)),
+            }
+        }
+        listing.jobs.sort_by_key(|(_, record)| std::cmp::Reverse((record.created, record.number)));
+        Ok(listing)
+    }
+
+    fn all(&self) -> Result<Vec<Job>> {
+        let mut jobs = Vec::new();
+        for repository in self.repositories()? {
+            let folder = self.root.join(repository);
+            for slug in names(&folder)?.iter().filter_map(|name| name.parse::<Slug>().ok()) {
+                let folder = folder.join(slug.as_str());
+                jobs.extend(numbers(&folder)?.into_iter().map(|n| job_at(&folder, &slug, n)).filter(Job::exists));
+            }
+        }
+        Ok(jobs)
+    }
+
+    fn repositories(&self) -> Result<Vec<String>> {
+        match &self.repository {
+            Some(key) => Ok(vec![key.clone()]),
+            None => names(&self.root),
+        }
+    }
+}
+
+impl Job {
+    /// Makes the folder of a new job: the next number of its slug, taken by nobody else.
+    pub(crate) fn create(repository: &Path, slug: &Slug) -> Result<Job> {
+        let folder = repository.join(slug.as_str());
+        durable::private_folder(&folder)?;
+        let mut number = numbers(&folder)?.last().map_or(1, |last| last + 1);
+        loop {
+            let job = job_at(&folder, slug, number);
+            match make_private(&job.folder) {
+                Ok(()) => return Ok(job),
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => number += 1,
+                Err(e) => return Err(e).with_context(|| format!("cannot create '{}'", job.folder.display())),
+            }
+        }
+    }
+
+    /// Returns the job whose folder this is.
+    pub(crate) fn at(folder: &Path) -> Option<Job> {
+        let name = |path: &Path| path.file_name()?.to_str().map(str::to_owned);
+        let number = name(folder)?.parse().ok()?;
+        Some(Job { slug: name(folder.parent()?)?.parse().ok()?, number, folder: folder.to_owned() })
+    }
+
+    /// Returns its name: `<slug>#<n>`.
+    pub(crate) fn id(&self) -> String {
+        format!("{}#{}", self.slug, self.number)
+    }
+
+    /// Returns its slug.
+    pub(crate) fn slug(&self) -> &Slug {
+        &self.slug
+    }
+
+    /// Returns its number among those of its slug.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Returns its folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Returns the path of one of its files.
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
+        self.folder.join(file)
+    }
+
+    /// Says whether a process of ours watches over it.
+    pub(crate) fn is_live(&self) -> Result<bool> {
+        durable::is_locked(&self.path(LOCK))
+    }
+
+    /// Reads its record as it stands in the file.
+    pub(crate) fn load(&self) -> Result<Record> {
+        let path = self.path(RECORD);
+        let Some(bytes) = durable::read(&path)? else { bail!("'{}' is missing", path.display()) };
+        let record = Record::parse(&bytes).with_context(|| format!("'{}' is broken", path.display()))?;
+        if record.slug != self.slug || record.number != self.number {
+            bail!("'{}' is broken: it is the record of '{}#{}'", path.display(), record.slug, record.number);
+        }
+        Ok(record)
+    }
+
+    /// Reads its record with its true state: without an end and without a supervisor it is lost.
+    pub(crate) fn read(&self) -> Result<Record> {
+        let record = self.load()?;
+        if record.state.is_terminal() || self.is_live()? {
+            return Ok(record);
+        }
+        // The end may have been written between the two looks.
+        let mut record = self.load()?;
+        if !record.state.is_terminal() {
+            record.reason = Some(record.loss().to_owned());
+            record.state = State::Lost;
+        }
+        Ok(record)
+    }
+
+    /// Names the job as one whose record cannot be read.
+    pub(crate) fn broken(&self, error: &anyhow::Error) -> Broken {
+        Broken { id: self.id(), path: self.path(RECORD).display().to_string(), why: format!("{error:#}") }
+    }
+
+    /// A launch that never came to its record left no job; a log without a record is a broken one.
+    fn exists(&self) -> bool {
+        [RECORD, LOG].iter().any(|file| self.path(file).symlink_metadata().is_ok())
+    }
+}
+
+/// The record of a job.
+pub(crate) const RECORD: &str = "job.json";
+/// What it printed.
+pub(crate) const LOG: &str = "output.log";
+/// What happened to it, a line each.
+pub(crate) const EVENTS: &str = "events.jsonl";
+/// What its agent was asked.
+pub(crate) const PROMPT: &str = "prompt.md";
+/// Held while it lives.
+pub(crate) const LOCK: &str = "lock";
+/// Who asked for its end.
+pub(crate) const STOP: &str = "stop.json";
+
+fn job_at(folder: &Path, slug: &Slug, number: u32) -> Job {
+    Job { folder: folder.join(number.to_string()), slug: slug.clone(), number }
+}
+
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().mode(0o700).create(folder)
+}
+
+/// Lists the numbered entries of a folder, the lowest first.
+fn numbers(folder: &Path) -> Result<Vec<u32>> {
+    let plain =
+        |name: &String| name.parse::<u32>().ok().filter(|n| (1..1_000_000_000).contains(n) && n.to_string() == *name);
+    let mut all: Vec<u32> = names(folder)?.iter().filter_map(plain).collect();
+    all.sort_unstable();
+    Ok(all)
+}
+
+/// Lists the entries of a folder that may be ours; none if there is no folder.
+fn names(folder: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(Vec::new()),
+        Err(e) => return Err(e).with_context(|| format!("cannot list '{}'", folder.display())),
+    };
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
+    names.sort();
+    Ok(names)
+}

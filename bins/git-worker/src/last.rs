@@ -1,0 +1,111 @@
+//! The last word about a job: its end in the record, also on a full disk.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::FallocateFlags;
+use rustix::process::WaitStatus;
+use serde_json::json;
+use shared::{clock, durable};
+
+use crate::job::{self, Job};
+use crate::record::{Exit, Record, State};
+use crate::supervise::Held;
+use crate::watch::{Cause, End};
+use crate::{commit, link, live};
+
+/// Room that is taken while there is some, for the day when there is none.
+const SPARE: &str = ".spare";
+const SPARE_MORE: u64 = 8 * 1024;
+
+/// Records how the job ended, after its work was committed where that is asked for.
+pub(crate) fn word(held: &mut Held, end: End) {
+    let (logged, dropped) = held.capture.counts();
+    let record = &mut held.record;
+    record.bytes_logged = logged;
+    record.bytes_dropped = dropped;
+    record.left_over = end.left_over;
+    record.exit = end.status.map(exit);
+    record.by = end.cause.as_ref().map(Cause::by);
+    (record.state, record.reason) = verdict(&end);
+    if end.undead > 0 {
+        let undead = format!("{} processes could not be ended", end.undead);
+        record.reason = Some(record.reason.take().map_or(undead.clone(), |reason| format!("{reason}; {undead}")));
+    }
+    if matches!(end.cause, Some(Cause::Unrecorded)) {
+        record.reason = Some("its start could not be recorded".to_owned());
+    }
+    commit::work(record);
+    record.ended = Some(clock::now());
+    save(&held.job, &held.record);
+    let record = &held.record;
+    held.events.add("ended", json!({ "state": record.state, "reason": record.reason, "exit": record.exit }));
+    forget(&held.job);
+}
+
+/// Takes room for the last word, so that the log cannot use it up.
+pub(crate) fn reserve(job: &Job, record: &Record) {
+    let Ok(bytes) = record.to_bytes() else { return };
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(job.path(SPARE));
+    if let Ok(file) = file {
+        let _ = rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes.len() as u64 + SPARE_MORE);
+    }
+}
+
+/// Writes the record, if need be into the room that was reserved, and does not give up at once.
+pub(crate) fn save(job: &Job, record: &Record) {
+    let path = job.path(job::RECORD);
+    for _ in 0..60 {
+        if record.save(&path).is_ok() || save_in_spare(job, record).is_ok() {
+            break;
+        }
+        // Nobody is left to tell; without a last word the job would be lost.
+        thread::sleep(Duration::from_secs(1));
+    }
+    let _ = link::remove(&job.path(SPARE));
+}
+
+fn save_in_spare(job: &Job, record: &Record) -> anyhow::Result<()> {
+    let spare = job.path(SPARE);
+    let bytes = record.to_bytes()?;
+    let mut file = OpenOptions::new().write(true).open(&spare)?;
+    file.write_all(&bytes)?;
+    file.set_len(bytes.len() as u64)?;
+    file.sync_all()?;
+    fs::rename(&spare, job.path(job::RECORD))?;
+    let _ = durable::sync_folder(job.folder());
+    Ok(())
+}
+
+/// Takes the job off the list of the living.
+pub(crate) fn forget(job: &Job) {
+    live::remove(&repository(job), job);
+}
+
+fn repository(job: &Job) -> PathBuf {
+    job.folder().ancestors().nth(2).unwrap_or(job.folder()).to_owned()
+}
+
+fn verdict(end: &End) -> (State, Option<String>) {
+    let exit = end.status.map(exit);
+    match (&end.cause, exit) {
+        (Some(Cause::Asked { .. }), _) => (State::Stopped, Some("asked".to_owned())),
+        (Some(Cause::TimedOut), _) => (State::TimedOut, Some("timeout".to_owned())),
+        (Some(Cause::Unrecorded), _) => (State::Failed, None),
+        (None, Some(Exit::Code(0))) => (State::Completed, None),
+        (None, Some(Exit::Code(code))) => (State::Failed, Some(format!("exit {code}"))),
+        (None, Some(Exit::Signal(signal))) => (State::Failed, Some(format!("signal {signal}"))),
+        (None, None) => (State::Failed, Some("its end was not seen".to_owned())),
+    }
+}
+
+fn exit(status: WaitStatus) -> Exit {
+    match status.exit_status() {
+        Some(code) => Exit::Code(code),
+        None => Exit::Signal(status.terminating_signal().unwrap_or(0)),
+    }
+}

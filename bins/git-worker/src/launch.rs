@@ -1,0 +1,285 @@
+//! `git worker launch`: start a command or an agent, and return as soon as it runs.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::ValueHint;
+use serde::Serialize;
+use shared::app::{Context, Global};
+use shared::config::Config;
+use shared::exit::Status;
+use shared::failure::Failure;
+use shared::process;
+use shared::registry::{Repo, Task};
+use shared::repository::Repository;
+use shared::slug::Slug;
+
+use crate::agent::Agent;
+use crate::begin;
+use crate::cli;
+use crate::place::Place;
+use crate::record::{Finish, PromptWay};
+
+/// Start an agent or a command in the background and return as soon as it runs
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Task to work on, in its worktree, with its agent, title and goal
+    #[arg(conflicts_with = "worktree")]
+    task: Option<String>,
+    /// Worktree to run in instead of this one
+    #[arg(long, value_name = "dir", value_hint = ValueHint::DirPath)]
+    worktree: Option<PathBuf>,
+    /// Agent to start
+    #[arg(long, value_name = "name", conflicts_with = "command")]
+    agent: Option<String>,
+    /// What the agent is asked; a task has its own
+    #[arg(long, value_name = "text", conflicts_with = "prompt_file")]
+    prompt: Option<String>,
+    /// File that holds what the agent is asked; - is standard input
+    #[arg(long, value_name = "file", value_hint = ValueHint::FilePath)]
+    prompt_file: Option<PathBuf>,
+    /// Stop it after this time, such as 90s, 10m or 2h; 0 is never
+    #[arg(long, value_name = "time", value_parser = cli::duration)]
+    timeout: Option<Duration>,
+    /// Name of the job; that of the task or branch if not given
+    #[arg(long, value_name = "slug")]
+    name: Option<Slug>,
+    /// Allow other live jobs in the same worktree
+    #[arg(long)]
+    share: bool,
+    /// Say what would be started and start nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Program to run and its arguments
+    #[arg(last = true, value_name = "command", value_hint = ValueHint::CommandWithArguments)]
+    command: Vec<OsString>,
+}
+
+/// What is to be started.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) repo: Repo,
+    pub(crate) common_dir: PathBuf,
+    pub(crate) slug: Slug,
+    pub(crate) task: Option<String>,
+    pub(crate) place: Place,
+    /// The program's path as it was found, where text can hold it.
+    pub(crate) program: Option<String>,
+    pub(crate) command: Vec<OsString>,
+    pub(crate) agent: Option<(String, PromptWay)>,
+    pub(crate) prompt: Option<Vec<u8>>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) grace: Duration,
+    pub(crate) finish: Option<Finish>,
+    pub(crate) share: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Launched {
+    /// None in a dry run: numbers are given at the start.
+    id: Option<String>,
+    slug: Slug,
+    worktree: String,
+    branch: Option<String>,
+    agent: Option<String>,
+    command: Vec<String>,
+    log: Option<String>,
+    dry_run: bool,
+}
+
+pub(crate) fn run(cx: Context, global: &Global, args: Args) -> Result<Status, Failure> {
+    let (cx, args) = move_to_worktree(cx, global, args)?;
+    let dry_run = args.dry_run;
+    let plan = plan(&cx, args)?;
+    let job = if dry_run { None } else { Some(begin::begin(&cx, &plan)?) };
+    cx.output.answer(&Launched {
+        id: job.as_ref().map(crate::job::Job::id),
+        slug: plan.slug.clone(),
+        worktree: plan.place.worktree.display().to_string(),
+        branch: plan.place.branch.clone(),
+        agent: plan.agent.as_ref().map(|(name, _)| name.clone()),
+        command: plan.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+        log: job.as_ref().map(|job| job.path(crate::job::LOG).display().to_string()),
+        dry_run,
+    })?;
+    Ok(Status::Done)
+}
+
+/// A worktree that is named may be of another repository; what a hook says in `GIT_DIR` still counts.
+fn move_to_worktree(cx: Context, global: &Global, mut args: Args) -> Result<(Context, Args), Failure> {
+    let Some(worktree) = &args.worktree else { return Ok((cx, args)) };
+    if std::env::var_os("GIT_DIR").is_some() {
+        return Ok((cx, args));
+    }
+    let worktree = cx.folder().join(worktree);
+    if let Some(file) = args.prompt_file.as_mut().filter(|file| file.as_os_str() != "-") {
+        *file = cx.folder().join(&*file);
+    }
+    if !worktree.is_dir() {
+        return Err(Failure::could_not("no-worktree", format!("there is no worktree '{}'", worktree.display())));
+    }
+    let cx = Context::open(&Global { directory: vec![worktree.clone()], ..global.clone() })?;
+    args.worktree = Some(worktree);
+    Ok((cx, args))
+}
+
+fn plan(cx: &Context, args: Args) -> Result<Plan, Failure> {
+    let repository = cx.repository()?;
+    let config = cx.config()?;
+    let task = find_task(cx, repository, args.task.as_deref())?;
+    let place = match (&task, &args.worktree) {
+        (Some(task), _) => Place::of_task(repository, task)?,
+        (None, Some(folder)) => Place::holding(repository, folder)?,
+        (None, None) => Place::here(repository)?,
+    };
+    if !place.worktree.is_dir() {
+        let message = format!("there is no worktree '{}'", place.worktree.display());
+        return Err(Failure::could_not("no-worktree", message));
+    }
+    let asked = Asked { agent: args.agent, command: args.command };
+    let (command, agent) = command(config, asked, task.as_ref(), &place.worktree)?;
+    let prompt = prompt(repository, args.prompt, args.prompt_file.as_deref(), task.as_ref())?;
+    if let (Some((name, _)), None) = (&agent, &prompt) {
+        return Err(Failure::usage(format!("the agent '{name}' needs --prompt or --prompt-file")));
+    }
+    let program = find_program(&command[0], &place.worktree, agent.is_some())?;
+    let timeout = match args.timeout {
+        Some(timeout) => Some(timeout).filter(|timeout| !timeout.is_zero()),
+        None => config.duration("worker.timeout")?,
+    };
+    Ok(Plan {
+        repo: repo(repository),
+        common_dir: repository.common_dir().to_owned(),
+        slug: args.name.or_else(|| task.as_ref().map(|task| task.slug.clone())).unwrap_or_else(|| place.slug()),
+        finish: finish(config, repository, task.as_ref(), &place)?,
+        task: task.map(|task| task.id),
+        place,
+        program,
+        command,
+        agent,
+        prompt,
+        timeout,
+        grace: config.duration("worker.grace")?.unwrap_or_default(),
+        share: args.share,
+    })
+}
+
+fn find_task(cx: &Context, repository: &Repository, name: Option<&str>) -> Result<Option<Task>, Failure> {
+    let Some(name) = name else { return Ok(None) };
+    let tasks = cx.registry()?.load()?;
+    Ok(Some(tasks.task(&repository.key(), name)?.clone()))
+}
+
+/// What the command line says is to be run.
+struct Asked {
+    agent: Option<String>,
+    command: Vec<OsString>,
+}
+
+type Chosen = (Vec<OsString>, Option<(String, PromptWay)>);
+
+fn command(config: &Config, asked: Asked, task: Option<&Task>, worktree: &Path) -> Result<Chosen, Failure> {
+    if !asked.command.is_empty() {
+        return Ok((asked.command, None));
+    }
+    let name = match asked.agent.or_else(|| task.and_then(|task| task.agent.clone())) {
+        Some(name) => Some(name),
+        None => config.text("worker.agent")?,
+    };
+    let Some(name) = name else {
+        let hint = "give a command after --, an agent with --agent, or set 'worker.agent'";
+        return Err(Failure::usage("there is nothing to run").hint(hint));
+    };
+    let agent = Agent::find(config, &name, worktree)?;
+    Ok((agent.command, Some((agent.name, agent.way))))
+}
+
+/// The prompt: what is given, or the brief of the task, or its title and goal.
+fn prompt(
+    repository: &Repository,
+    text: Option<String>,
+    file: Option<&Path>,
+    task: Option<&Task>,
+) -> Result<Option<Vec<u8>>, Failure> {
+    if let Some(text) = text {
+        return Ok(Some(text.into_bytes()));
+    }
+    if let Some(file) = file {
+        let mut bytes = Vec::new();
+        let read = match file.as_os_str() == "-" {
+            true => std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes),
+            false => fs::read(file),
+        };
+        return Ok(Some(read.with_context(|| format!("cannot read the prompt '{}'", file.display()))?));
+    }
+    let Some(task) = task else { return Ok(None) };
+    let brief = repository.common_dir().join(format!("codex-agents/briefs/{}.md", task.slug));
+    if let Some(bytes) = shared::durable::read(&brief)?.filter(|bytes| !bytes.trim_ascii().is_empty()) {
+        return Ok(Some(bytes));
+    }
+    let goal = if task.goal.is_empty() { String::new() } else { format!("\n{}\n", task.goal) };
+    Ok(Some(format!("{}\n{goal}", task.title).into_bytes()))
+}
+
+/// Finds the program before anything is written, so that a typing error leaves no trace.
+fn find_program(name: &OsStr, worktree: &Path, is_agent: bool) -> Result<Option<String>, Failure> {
+    use std::os::unix::ffi::OsStrExt;
+    if name.as_bytes().contains(&b'/') {
+        // A path is seen from the worktree, in which the program starts.
+        let path = worktree.join(name);
+        return match fs::metadata(&path) {
+            Ok(facts) if facts.is_dir() => {
+                Err(Failure::could_not("no-program", format!("'{}' is a folder, not a program", path.display())))
+            }
+            Ok(_) => Ok(path.to_str().map(str::to_owned)),
+            Err(e) => Err(Failure::could_not("no-program", format!("cannot start '{}': {e}", path.display()))),
+        };
+    }
+    // Nobody chose an agent's file by typing its name: the worktree may not provide it.
+    let found = process::find(&name.to_string_lossy(), is_agent.then_some(worktree));
+    match found {
+        Some(path) => Ok(path.to_str().map(str::to_owned)),
+        None => {
+            let name = name.to_string_lossy();
+            let message = format!("cannot start '{}': there is no such program on PATH", name.escape_debug());
+            Err(Failure::could_not("no-program", message))
+        }
+    }
+}
+
+fn repo(repository: &Repository) -> Repo {
+    let path = repository.main_worktree().unwrap_or_else(|| repository.common_dir().to_owned());
+    Repo { key: repository.key(), path: path.display().to_string(), unknown: serde_json::Map::new() }
+}
+
+/// A task's job in the task's own worktree, on the task's own branch, may commit at its end.
+fn finish(
+    config: &Config,
+    repository: &Repository,
+    task: Option<&Task>,
+    place: &Place,
+) -> Result<Option<Finish>, Failure> {
+    let Some((task, branch)) = task.and_then(|task| Some((task, task.branch.clone()?))) else { return Ok(None) };
+    Ok(Some(Finish {
+        git_dir: place.git_dir.clone(),
+        common_dir: repository.common_dir().to_owned(),
+        head: repository.tip(&branch)?.map(|id| id.to_string()),
+        branch,
+        title: task.title.clone(),
+        commit: config.text("worker.commit")?.as_deref() != Some("never"),
+    }))
+}
+
+impl fmt::Display for Launched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.id {
+            Some(id) => f.write_str(id),
+            None => write!(f, "would start {} in {}: {}", self.slug, self.worktree, self.command.join(" ")),
+        }
+    }
+}

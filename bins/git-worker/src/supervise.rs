@@ -1,0 +1,162 @@
+//! The supervisor of one job: this program once more, in a session of its own.
+//!
+//! Its standard input is the job's lock, held as long as it lives; its standard output the pipe on
+//! which the launcher hears `ok`. It reads no settings and opens no repository: all that it needs
+//! is in the record. One thread, one loop.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal};
+use serde_json::json;
+use shared::clock;
+use shared::exit::Status;
+use shared::output::{ColorChoice, Output};
+use shared::process::{self, Identity};
+
+use crate::agent::with_prompt;
+use crate::event::Events;
+use crate::job::{self, Job};
+use crate::output::Capture;
+use crate::record::{PromptWay, Record, State};
+use crate::signals::Signals;
+use crate::{last, watch};
+
+/// The word in a supervisor's command line; no subcommand that a user is shown.
+pub(crate) const WORD: &str = "supervise";
+
+/// All that a supervisor holds of its job.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) job: Job,
+    pub(crate) record: Record,
+    pub(crate) events: Events,
+    pub(crate) capture: Capture,
+    pub(crate) signals: Signals,
+    pub(crate) child: Pid,
+}
+
+/// Returns the folder of the job if this process was started as a supervisor.
+pub(crate) fn asked_for() -> Option<PathBuf> {
+    let mut arguments = std::env::args_os().skip(1);
+    let folder = arguments.next().filter(|word| word == WORD).and_then(|_| arguments.next())?;
+    Some(PathBuf::from(folder))
+}
+
+/// Supervises the job in this folder from its start to its end.
+pub(crate) fn run(folder: &std::path::Path) -> Status {
+    let voice = Output::new(false, true, ColorChoice::Never);
+    match begin(folder) {
+        Ok(mut held) => {
+            // The launcher may be gone; the job is not.
+            let _ = voice.raw(b"ok\n");
+            last::reserve(&held.job, &held.record);
+            let end = watch::watch(&mut held);
+            last::word(&mut held, end);
+            Status::Done
+        }
+        Err(error) => {
+            let reason = format!("{error:#}").replace('\n', " ");
+            let _ = voice.raw(format!("no {reason}\n").as_bytes());
+            Status::CouldNot
+        }
+    }
+}
+
+fn begin(folder: &std::path::Path) -> Result<Held> {
+    let job = Job::at(folder).with_context(|| format!("'{}' is no folder of a job", folder.display()))?;
+    let mut record = job.load()?;
+    if record.state != State::Starting || !job.is_live()? {
+        bail!("the job '{}' is not to be started", job.id());
+    }
+    // Not the leader of a group, as the launcher's child; a terminal that closes reaches nobody here.
+    rustix::process::setsid().context("cannot start a session")?;
+    // Orphans of the job come to this process, so that none gets away.
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    let signals = Signals::listen().context("cannot listen for signals")?;
+    let mut events = Events::open(&job.path(job::EVENTS));
+    match spawn(&job, &record) {
+        Ok((child, capture)) => {
+            let mut held = Held { job, record, events, capture, signals, child };
+            match acknowledge(&mut held) {
+                Ok(()) => Ok(held),
+                Err(error) => {
+                    // A job that nobody will know of may not run.
+                    let end = watch::abandon(&mut held);
+                    last::word(&mut held, end);
+                    Err(error)
+                }
+            }
+        }
+        Err(error) => {
+            record.state = State::Failed;
+            record.reason = Some(format!("not started: {error:#}"));
+            record.ended = Some(clock::now());
+            last::save(&job, &record);
+            events.add("ended", json!({ "state": record.state, "reason": record.reason }));
+            last::forget(&job);
+            Err(error)
+        }
+    }
+}
+
+/// Starts the child in a process group of its own, its output on one pipe, its input not ours.
+fn spawn(job: &Job, record: &Record) -> Result<(Pid, Capture)> {
+    let worktree = record.worktree_path();
+    let prompt_file = job.path(job::PROMPT);
+    let mut line = record.command_line();
+    if let Some(way) = record.prompt {
+        let prompt = match way {
+            PromptWay::Argument => std::fs::read(&prompt_file).context("cannot read the prompt")?,
+            PromptWay::Stdin | PromptWay::File => {
+                let wanted = line.iter().any(|word| word.to_string_lossy().contains("{prompt}"));
+                if wanted { std::fs::read(&prompt_file).context("cannot read the prompt")? } else { Vec::new() }
+            }
+        };
+        line = with_prompt(line, way, &OsString::from_vec(prompt), &prompt_file);
+    }
+    let Some((name, arguments)) = line.split_first() else { bail!("there is no command") };
+    let (pipe, writer) = std::io::pipe().context("cannot make a pipe")?;
+    let stdin = match record.prompt {
+        Some(PromptWay::Stdin) => Stdio::from(File::open(&prompt_file).context("cannot open the prompt")?),
+        Some(PromptWay::Argument | PromptWay::File) | None => Stdio::null(),
+    };
+    let program = record.program.as_ref().map_or_else(|| name.clone(), OsString::from);
+    let capture = Capture::new(pipe, &job.path(job::LOG))?;
+    let child = process::command(program)
+        .arg0(name)
+        .args(arguments)
+        .current_dir(&worktree)
+        .stdin(stdin)
+        .stdout(writer.try_clone().context("cannot copy a pipe")?)
+        .stderr(writer)
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("cannot start '{}' in '{}'", name.to_string_lossy(), worktree.display()))?;
+    let child = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("the child has no process id")?;
+    Ok((child, capture))
+}
+
+/// Makes the start durable; after this the launcher may say that the job runs.
+fn acknowledge(held: &mut Held) -> Result<()> {
+    let record = &mut held.record;
+    record.state = State::Running;
+    record.started = Some(clock::now());
+    record.supervisor = Identity::own();
+    record.child = Identity::of(held.child.as_raw_nonzero().get());
+    record.save(&held.job.path(job::RECORD))?;
+    held.events.add("started", json!({ "pid": held.child.as_raw_nonzero().get(), "agent": record.agent }));
+    Ok(())
+}
+
+impl Held {
+    /// Signals the child's group while the child is not reaped, so that the number is still its own.
+    pub(crate) fn signal_group(&self, signal: Signal) {
+        let _ = rustix::process::kill_process_group(self.child, signal);
+    }
+}

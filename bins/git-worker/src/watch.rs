@@ -1,0 +1,229 @@
+//! From the running child to the last process of its tree.
+//!
+//! One loop over signals, output and time. It ends when the child has been reaped and nothing of
+//! its tree is left; a grandchild that keeps the pipe open does not keep the loop.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Signal, WaitOptions, WaitStatus};
+use rustix::time::{ClockId, Timespec, clock_gettime};
+use serde_json::json;
+use shared::process::Identity;
+
+use crate::job;
+use crate::record::State;
+use crate::stop::Request;
+use crate::supervise::Held;
+use crate::tree;
+
+/// What is left when the child ended by itself gets this long to end as well.
+const LEFT_OVER_GRACE: Duration = Duration::from_secs(1);
+/// Who survives KILL for this long (in the kernel, on a dead disk) is left behind and counted.
+const GIVE_UP: Duration = Duration::from_secs(10);
+/// A look at the clock at least this often: the machine may have slept.
+const LONGEST_NAP: Duration = Duration::from_secs(60);
+
+/// How it came to the end.
+#[derive(Debug)]
+pub(crate) struct End {
+    pub(crate) status: Option<WaitStatus>,
+    /// Why it was ended; none if the child ended by itself.
+    pub(crate) cause: Option<Cause>,
+    /// How many outlived the child.
+    pub(crate) left_over: u64,
+    /// How many could not be ended.
+    pub(crate) undead: usize,
+}
+
+/// Why a job is ended before its time.
+#[derive(Debug, Clone)]
+pub(crate) enum Cause {
+    /// Somebody asked for it.
+    Asked { by: String },
+    /// Its time is over.
+    TimedOut,
+    /// Its start could not be recorded.
+    Unrecorded,
+}
+
+/// The tree is being ended: TERM is out, KILL comes at `kill_at`.
+struct Ending {
+    kill_at: Duration,
+    asked: BTreeSet<(i32, u64)>,
+}
+
+struct Watch<'a> {
+    held: &'a mut Held,
+    end: End,
+    ending: Option<Ending>,
+    outlived: BTreeSet<(i32, u64)>,
+}
+
+/// Watches until child and tree are gone.
+pub(crate) fn watch(held: &mut Held) -> End {
+    Watch::new(held).run()
+}
+
+/// Ends a child whose start could not be recorded.
+pub(crate) fn abandon(held: &mut Held) -> End {
+    let mut watch = Watch::new(held);
+    watch.cut_short(Cause::Unrecorded, Duration::ZERO);
+    watch.run()
+}
+
+impl Watch<'_> {
+    fn new(held: &mut Held) -> Watch<'_> {
+        let end = End { status: None, cause: None, left_over: 0, undead: 0 };
+        Watch { held, end, ending: None, outlived: BTreeSet::new() }
+    }
+
+    fn run(mut self) -> End {
+        let started = now();
+        let time_limit = self.held.record.timeout_ms.map(|ms| started.saturating_add(Duration::from_millis(ms)));
+        loop {
+            self.nap(time_limit);
+            self.held.capture.pump();
+            for text in self.held.capture.milestones() {
+                self.held.events.add("milestone", json!({ "text": text }));
+            }
+            // The flag before the reaping: an end that was asked for is never taken for the child's own.
+            if self.held.signals.take_stop() {
+                let asked = Request::read(&self.held.job, self.held.record.grace_ms);
+                self.cut_short(Cause::Asked { by: asked.by }, asked.grace);
+            }
+            self.reap();
+            if self.end.cause.is_none() && self.end.status.is_none() && time_limit.is_some_and(|limit| now() >= limit) {
+                let grace = Duration::from_millis(self.held.record.grace_ms);
+                self.cut_short(Cause::TimedOut, grace);
+            }
+            if self.end.status.is_some() && self.ending.is_none() {
+                self.ending = Some(Ending::within(LEFT_OVER_GRACE));
+            }
+            if self.sweep() {
+                break;
+            }
+        }
+        // What the dead have left in the pipe; a stranger who holds it as well cannot keep us.
+        for _ in 0..64 {
+            if !self.held.capture.pump() {
+                break;
+            }
+        }
+        self.held.capture.end();
+        for text in self.held.capture.milestones() {
+            self.held.events.add("milestone", json!({ "text": text }));
+        }
+        self.end.left_over = self.outlived.len() as u64;
+        self.end
+    }
+
+    /// Sleeps until a signal, output, or the next moment at which something is due.
+    fn nap(&self, time_limit: Option<Duration>) {
+        let longest = match (&self.ending, time_limit) {
+            (Some(_), _) => Duration::from_millis(if self.end.status.is_some() { 5 } else { 20 }),
+            (None, Some(limit)) => limit.saturating_sub(now()).min(LONGEST_NAP),
+            (None, None) => LONGEST_NAP * 60,
+        };
+        let longest = Timespec { tv_sec: longest.as_secs() as i64, tv_nsec: longest.subsec_nanos().into() };
+        let mut sources = vec![PollFd::new(self.held.signals.wake(), PollFlags::IN)];
+        sources.extend(self.held.capture.pipe().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
+        // Interrupted by a signal: all the better.
+        let _ = poll(&mut sources, Some(&longest));
+    }
+
+    fn reap(&mut self) {
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            if pid == self.held.child && self.end.status.is_none() {
+                self.end.status = Some(status);
+            }
+        }
+    }
+
+    /// Begins to end the tree, or shortens the grace of an end that has begun.
+    fn cut_short(&mut self, cause: Cause, grace: Duration) {
+        let kill_at = now().saturating_add(grace);
+        if let Some(ending) = &mut self.ending {
+            ending.kill_at = ending.kill_at.min(kill_at);
+            return;
+        }
+        self.ending = Some(Ending::within(grace));
+        let by = cause.by();
+        self.held.record.state = State::Stopping;
+        self.held.record.by = Some(by.clone());
+        // The word before the deed; a full disk does not save the job.
+        let _ = self.held.record.save(&self.held.job.path(job::RECORD));
+        self.held.events.add("stopping", json!({ "by": by, "grace_ms": grace.as_millis() as u64 }));
+        self.end.cause = Some(cause);
+    }
+
+    /// Signals who is left and says whether nobody is.
+    fn sweep(&mut self) -> bool {
+        let Some(ending) = &mut self.ending else { return false };
+        let jobs = jobs_root(self.held.job.folder());
+        let own = rustix::process::getpid().as_raw_nonzero().get();
+        let mut living = tree::below(own, jobs);
+        if living.is_empty() {
+            // The subreaper misses whom another program started for the job; the mark does not.
+            living = tree::carrying(&self.held.record.marker());
+        }
+        if self.end.status.is_some() {
+            self.outlived.extend(living.iter().map(key));
+            if living.is_empty() {
+                return true;
+            }
+        }
+        let time = now();
+        let late = time >= ending.kill_at;
+        for process in &living {
+            if late {
+                process.signal(Signal::KILL);
+            } else if ending.asked.insert(key(process)) {
+                // Once each: a second TERM can cut short an orderly end.
+                process.signal(Signal::TERM);
+            }
+        }
+        if late && self.end.status.is_none() {
+            self.held.signal_group(Signal::KILL);
+        }
+        if time >= ending.kill_at.saturating_add(GIVE_UP) {
+            self.end.undead = living.len();
+            return true;
+        }
+        false
+    }
+}
+
+impl Ending {
+    fn within(grace: Duration) -> Ending {
+        Ending { kill_at: now().saturating_add(grace), asked: BTreeSet::new() }
+    }
+}
+
+impl Cause {
+    /// Returns who is behind it.
+    pub(crate) fn by(&self) -> String {
+        match self {
+            Cause::Asked { by } => by.clone(),
+            Cause::TimedOut => "timeout".to_owned(),
+            Cause::Unrecorded => "launch".to_owned(),
+        }
+    }
+}
+
+fn key(process: &Identity) -> (i32, u64) {
+    (process.pid, process.start)
+}
+
+/// Returns the folder of all jobs: `<jobs>/<repository>/<slug>/<n>`.
+fn jobs_root(job: &Path) -> &Path {
+    job.ancestors().nth(3).unwrap_or(job)
+}
+
+/// Returns the time since the boot, sleep of the machine included.
+fn now() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())
+}
