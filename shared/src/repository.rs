@@ -86,7 +86,7 @@ impl Repository {
         let map = gix::sec::trust::Mapping { full: trusted(), reduced: trusted() };
         let options = gix::discover::upwards::Options { match_ceiling_dir_or_error: false, ..Default::default() };
         let gix = ThreadSafeRepository::discover_with_environment_overrides_opts(folder, options, map)
-            .map_err(|error| explain(folder, &format!("{error:#?}"), &format!("{error:#}")))?
+            .map_err(|error| explain(folder, &format!("{error:#}")))?
             .to_thread_local();
         let canonical =
             |path: &Path| path.canonicalize().with_context(|| format!("cannot look at '{}'", path.display()));
@@ -376,8 +376,9 @@ fn checked_out_branch(git_dir: &Path) -> Option<String> {
     head.strip_prefix("ref: ").map(|name| name.trim_end().to_owned())
 }
 
-fn explain(folder: &Path, debug: &str, words: &str) -> anyhow::Error {
-    if debug.contains("NoGitRepository") || words.contains("Could not find a git repository") {
+/// Takes gix's words apart, since the kinds of its errors are not all public.
+fn explain(folder: &Path, words: &str) -> anyhow::Error {
+    if words.contains("NoGitRepository") || words.contains("Could not find a git repository") {
         let message = "not a git repository (or any of the parent directories): .git";
         return Refusal::new("no-repository", message).into();
     }

@@ -5,6 +5,7 @@ use std::io::Read;
 
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use shared::app::Context;
 use shared::clock;
 use shared::exit::Status;
@@ -41,12 +42,26 @@ pub(crate) struct Args {
 
 /// One task as it is asked for.
 #[derive(Debug, Deserialize)]
+#[serde(try_from = "Map<String, Value>")]
 struct Wanted {
     title: String,
-    #[serde(default)]
     slug: Option<Slug>,
-    #[serde(flatten)]
     fields: Fields,
+}
+
+/// By hand, because serde cannot refuse unknown names beside flattened ones.
+impl TryFrom<Map<String, Value>> for Wanted {
+    type Error = String;
+
+    fn try_from(mut map: Map<String, Value>) -> Result<Self, String> {
+        let title = map.remove("title").ok_or("a task has no 'title'")?;
+        let slug = map.remove("slug").unwrap_or_default();
+        Ok(Wanted {
+            title: serde_json::from_value(title).map_err(|e| format!("'title': {e}"))?,
+            slug: serde_json::from_value(slug).map_err(|e| format!("'slug': {e}"))?,
+            fields: serde_json::from_value(Value::Object(map)).map_err(|e| e.to_string())?,
+        })
+    }
 }
 
 #[derive(Debug, Serialize)]

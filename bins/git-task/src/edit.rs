@@ -10,7 +10,7 @@ use shared::exit::Status;
 use shared::failure::Failure;
 use shared::refusal::Refusal;
 use shared::registry::{Base, State, Task, Tasks};
-use shared::repository::Scope;
+use shared::repository::{Scope, Setting};
 
 use crate::fields::{self, Fields};
 
@@ -139,7 +139,8 @@ fn run_editor(cx: &Context, text: &str) -> Result<String, Failure> {
     file.write_all(text.as_bytes()).context("cannot write the file to edit")?;
     let configured = || {
         let own = cx.repository_unchecked().ok()?.settings("core");
-        own.into_iter().rev().find(|s| s.key == "editor" && s.scope != Scope::Repository).map(|s| s.value)
+        let usable = |s: &Setting| s.key == "editor" && s.scope != Scope::Repository && !s.value.is_empty();
+        own.into_iter().rev().find(usable).map(|s| s.value)
     };
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let editor =
