@@ -1,1 +1,31 @@
-fn main() {}
+//! git-hydrate: fill a worktree in moments.
+//!
+//! Tracked files come from another worktree of the repository where it is sure that they are the
+//! same, and from git itself where it is not; ignored artefacts come along where they are asked for.
+
+mod answer;
+mod attributes;
+mod beneath;
+mod cli;
+mod copy;
+mod donor;
+mod hydrate;
+mod ignored;
+mod index;
+mod install;
+mod kept;
+mod patterns;
+mod plan;
+mod progress;
+mod target;
+mod tracked;
+
+use std::process::ExitCode;
+
+use shared::app;
+
+use crate::cli::Cli;
+
+fn main() -> ExitCode {
+    app::run(|cli: Cli| hydrate::run(&cli.global, cli.args))
+}

@@ -1,0 +1,116 @@
+//! What is answered.
+
+use std::fmt;
+
+use serde::Serialize;
+use shared::output::Foreign;
+
+/// Where the tracked files came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Method {
+    /// From a donor, the rest from git.
+    Donor,
+    /// From git alone.
+    Checkout,
+    /// Nothing was to be done.
+    Nothing,
+}
+
+/// The answer.
+#[derive(Debug, Serialize)]
+pub(crate) struct Answer {
+    /// The worktree that was filled.
+    pub(crate) worktree: String,
+    /// The worktree that gave.
+    pub(crate) donor: Option<String>,
+    /// Where the tracked files came from.
+    pub(crate) method: Method,
+    /// Whether this only says what would be done.
+    pub(crate) dry_run: bool,
+    /// The tracked files.
+    pub(crate) tracked: Tracked,
+    /// The ignored artefacts.
+    pub(crate) ignored: Ignored,
+    /// What was not taken or was moved aside, and why.
+    pub(crate) skipped: Vec<Skipped>,
+    /// How long it took.
+    pub(crate) seconds: f64,
+}
+
+/// The tracked files of the worktree.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Tracked {
+    /// All that this run made.
+    pub(crate) files: u64,
+    /// Those that share extents with the donor's.
+    pub(crate) cloned: u64,
+    /// Those whose bytes were copied.
+    pub(crate) copied: u64,
+    /// Those that git made.
+    pub(crate) checked_out: u64,
+    /// Symbolic links taken from the donor.
+    pub(crate) symlinks: u64,
+    /// Those that an interrupted run had made.
+    pub(crate) kept: u64,
+    /// Bytes shared.
+    pub(crate) bytes_cloned: u64,
+    /// Bytes copied.
+    pub(crate) bytes_copied: u64,
+}
+
+/// The ignored artefacts that came along.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Ignored {
+    /// Files and links.
+    pub(crate) files: u64,
+    /// Files that share extents with the donor's.
+    pub(crate) cloned: u64,
+    /// Files whose bytes were copied.
+    pub(crate) copied: u64,
+    /// Bytes of both.
+    pub(crate) bytes: u64,
+}
+
+/// A path that was left out.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) struct Skipped {
+    /// The path, seen from the worktree.
+    pub(crate) path: String,
+    /// Why.
+    pub(crate) reason: String,
+}
+
+impl Skipped {
+    /// Names a path.
+    pub(crate) fn new(path: &[u8], reason: impl Into<String>) -> Skipped {
+        Skipped { path: String::from_utf8_lossy(path).into_owned(), reason: reason.into() }
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let worktree = Foreign(&self.worktree);
+        if self.method == Method::Nothing {
+            return writeln!(f, "nothing to do: '{worktree}' is filled");
+        }
+        let t = &self.tracked;
+        let verb = if self.dry_run { "would fill" } else { "filled" };
+        write!(f, "{verb} '{worktree}'")?;
+        if let Some(donor) = &self.donor {
+            write!(f, " from '{}'", Foreign(donor))?;
+        }
+        write!(f, ": {} files ({} cloned, {} copied, {} links", t.files, t.cloned, t.copied, t.symlinks)?;
+        write!(f, ", {} checked out)", t.checked_out)?;
+        if t.kept > 0 {
+            write!(f, ", {} there before", t.kept)?;
+        }
+        let i = &self.ignored;
+        if i.files > 0 {
+            write!(f, "; {} ignored files ({} cloned, {} copied)", i.files, i.cloned, i.copied)?;
+        }
+        let bytes = t.bytes_cloned + t.bytes_copied + i.bytes;
+        write!(f, "; {}", indicatif::HumanBytes(bytes))?;
+        if self.dry_run { writeln!(f) } else { writeln!(f, " in {:.2} s", self.seconds) }
+    }
+}
