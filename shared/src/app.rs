@@ -18,20 +18,22 @@ use crate::process::Git;
 use crate::registry::Registry;
 use crate::repository::{Repository, Worktree};
 
+const HEADING: &str = "Options of every command";
+
 /// The options that every program takes.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Global {
     /// Run as if started in this folder
-    #[arg(short = 'C', value_name = "path", global = true, value_hint = clap::ValueHint::DirPath)]
+    #[arg(short = 'C', value_name = "path", global = true, help_heading = HEADING, value_hint = clap::ValueHint::DirPath)]
     pub directory: Vec<PathBuf>,
     /// Answer as JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = HEADING)]
     pub json: bool,
     /// Leave out the narration on standard error
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = HEADING)]
     pub quiet: bool,
     /// When to use colours
-    #[arg(long, global = true, value_name = "when", default_value = "auto", num_args = 0..=1, require_equals = true, default_missing_value = "always")]
+    #[arg(long, global = true, help_heading = HEADING, value_name = "when", default_value = "auto", num_args = 0..=1, require_equals = true, default_missing_value = "always")]
     pub color: ColorChoice,
 }
 

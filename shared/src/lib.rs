@@ -1,7 +1,7 @@
 //! What the programs share: settings, records, outside hands and the frame of a program.
 //!
 //! The arrows point down only: frame (`app` `output` `failure`), meaning (`config` `registry`),
-//! hands (`durable` `process` `repository`), words (`slug` `clock` `exit` `refusal`).
+//! hands (`durable` `process` `repository`), words (`slug` `clock` `exit` `folders` `refusal`).
 
 pub mod app;
 pub mod failure;
@@ -16,5 +16,6 @@ pub mod repository;
 
 pub mod clock;
 pub mod exit;
+pub mod folders;
 pub mod refusal;
 pub mod slug;

@@ -95,10 +95,13 @@ impl Sandbox {
         let mut command = Command::new(program);
         command.env_clear().env("PATH", path).env("HOME", self.home()).env("LC_ALL", "C.UTF-8").env("TERM", "dumb");
         command.env("USER", "tester").current_dir(self.repo());
-        for name in ["CARGO_HOME", "RUSTUP_HOME", "TMPDIR"] {
-            if let Some(value) = std::env::var_os(name) {
-                command.env(name, value);
-            }
+        // Rust stays where it is installed, though the home is another.
+        let home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
+        for (name, usual) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
+            command.env(name, std::env::var_os(name).unwrap_or_else(|| home.join(usual).into_os_string()));
+        }
+        if let Some(folder) = std::env::var_os("TMPDIR") {
+            command.env("TMPDIR", folder);
         }
         command
     }

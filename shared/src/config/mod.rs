@@ -4,7 +4,7 @@
 //! readable as `git config codex-agents.<key>` as well. What a repository sets and only a trusted
 //! one may set is withheld: asking for it is refused until `git task trust`.
 
-pub mod folders;
+
 pub mod layer;
 pub mod schema;
 pub mod trust;
@@ -16,6 +16,7 @@ use anyhow::{Result, anyhow, bail};
 use toml::Value;
 
 use crate::durable;
+use crate::folders;
 use crate::refusal::Refusal;
 use crate::repository::{self, Repository, Scope};
 use layer::{Entry, Layer};

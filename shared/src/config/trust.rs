@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::durable::{self, Lock, Previous};
 use crate::refusal::Refusal;
-use crate::{clock, config::folders};
+use crate::{clock, folders};
 
 /// One command that a repository wants to set.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -13,7 +13,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::config::folders;
+use crate::folders;
 use crate::durable::{self, Lock, Previous};
 use crate::refusal::Refusal;
 use crate::slug::Slug;

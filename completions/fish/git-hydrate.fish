@@ -1,0 +1,2 @@
+# fish completion of 'git-hydrate'; fish forwards 'git hydrate' to it.
+COMPLETE=fish git-hydrate | source

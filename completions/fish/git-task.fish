@@ -1,0 +1,2 @@
+# fish completion of 'git-task'; fish forwards 'git task' to it.
+COMPLETE=fish git-task | source
