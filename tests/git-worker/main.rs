@@ -1,1 +1,10 @@
 //! git-worker as a user runs it.
+
+mod commit;
+mod launch;
+mod list;
+mod logs;
+mod room;
+mod status;
+mod stop;
+mod wait;

@@ -1,7 +1,7 @@
 //! The start of a job: its folder and record, its supervisor, and the word that it runs.
 
-use std::fs::{self, OpenOptions};
-use std::io::{BufRead, BufReader, PipeReader, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, ErrorKind, PipeReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,14 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use rustix::process::Signal;
 use serde_json::Map;
 use shared::app::Context;
 use shared::clock;
 use shared::durable::{self, Lock};
 use shared::failure::Failure;
 use shared::output::SCHEMA;
-use shared::process::{self, boot_id};
+use shared::process::{self, Identity, boot_id};
 
 use crate::job::{self, Job, Jobs};
 use crate::launch::Plan;
@@ -38,12 +39,16 @@ pub(crate) fn begin(cx: &Context, plan: &Plan) -> Result<Job, Failure> {
     drop(guard);
 
     let (mut supervisor, word) = start(&job, plan, lock)?;
-    // While it starts: what nobody waits for.
+    // While it starts: what it need not wait for.
+    if let Err(error) = flush(&job) {
+        give_up(&job, &mut supervisor);
+        let failure = Failure::from(error.context(format!("cannot flush the record of '{}'", job.id())));
+        return Err(failure);
+    }
     let linked = hidden.and_then(|()| link::point(&plan.place.worktree, &job.path(job::LOG), &folder));
     if let Err(error) = linked {
         cx.output.warn(format!("no link to the log in the worktree: {error:#}"));
     }
-    flush_parents(&job);
     listen(&job, word, &mut supervisor)?;
     Ok(job)
 }
@@ -73,6 +78,10 @@ fn lay_out(folder: &Path, plan: &Plan) -> Result<(Job, Lock)> {
         let beside = job.path(".job.json.new");
         create(&beside, &record(&job, plan).to_bytes()?)?;
         fs::rename(&beside, job.path(job::RECORD))?;
+        // Here and not in the supervisor: the folder is flushed once, with all its files.
+        for file in [job::LOG, job::EVENTS, job::RUNNING] {
+            create(&job.path(file), b"")?;
+        }
         Ok(())
     };
     if let Err(error) = write() {
@@ -85,7 +94,8 @@ fn lay_out(folder: &Path, plan: &Plan) -> Result<(Job, Lock)> {
 
 /// Takes back a job that never started: its own files by name, then the folder if nothing else is in it.
 fn discard(job: &Job) {
-    for file in [job::RECORD, ".job.json.new", job::PROMPT, job::LOCK] {
+    let files = [job::RECORD, ".job.json.new", job::LOG, job::EVENTS, job::RUNNING, job::PROMPT, job::LOCK];
+    for file in files {
         let _ = link::remove(&job.path(file));
     }
     let _ = fs::remove_dir(job.folder());
@@ -165,12 +175,27 @@ fn own_program() -> PathBuf {
     own.unwrap_or_else(|| PathBuf::from("/proc/self/exe"))
 }
 
-/// The supervisor flushes the record and its folder; that folder has to be found again as well.
-fn flush_parents(job: &Job) {
-    let depth = if job.number() == 1 { 3 } else { 1 };
-    for folder in job.folder().ancestors().skip(1).take(depth) {
-        let _ = durable::sync_folder(folder);
+/// Brings the record to disk, and the folders by which it is found again.
+fn flush(job: &Job) -> Result<()> {
+    match File::open(job.path(job::RECORD)).and_then(|file| file.sync_all()) {
+        // The supervisor was faster, and what it puts there is flushed.
+        Err(e) if e.kind() != ErrorKind::NotFound => return Err(e.into()),
+        Ok(()) | Err(_) => {}
     }
+    let depth = if job.number() == 1 { 4 } else { 2 };
+    for folder in job.folder().ancestors().take(depth) {
+        durable::sync_folder(folder)?;
+    }
+    Ok(())
+}
+
+/// Ends a supervisor whose job cannot be acknowledged; it is this process's child, so the number is its own.
+fn give_up(job: &Job, supervisor: &mut Child) {
+    if let Some(identity) = i32::try_from(supervisor.id()).ok().and_then(Identity::of) {
+        identity.signal(Signal::TERM);
+    }
+    let _ = durable::wait_unlocked(&job.path(job::LOCK));
+    let _ = supervisor.wait();
 }
 
 /// Waits for the supervisor's word: `ok`, or `no` and the reason.

@@ -89,7 +89,8 @@ fn message(record: &Record, finish: &Finish) -> String {
 /// Notes job and agent on the commits that are new on the task's branch and on no other.
 fn note(git: &Git, record: &Record, finish: &Finish) -> Result<()> {
     let Some(head) = &finish.head else { return Ok(()) };
-    let exclude = format!("--exclude={}", finish.branch);
+    // Seen from `refs/heads/`, as `--branches` wants it.
+    let exclude = format!("--exclude={}", finish.branch.strip_prefix("refs/heads/").unwrap_or(&finish.branch));
     let range = ["rev-list", "--first-parent", MOST_NOTES, &finish.branch, "--not", head, &exclude, "--branches", "--"];
     let commits = git.clone().reading().run(range)?.text();
     if commits.is_empty() {

@@ -11,9 +11,9 @@ use std::str::FromStr;
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use shared::app::Context;
-use shared::config::folders;
 use shared::durable;
 use shared::failure::Failure;
+use shared::folders;
 use shared::refusal::Refusal;
 use shared::slug::Slug;
 
@@ -216,9 +216,21 @@ impl Job {
         durable::is_locked(&self.path(LOCK))
     }
 
-    /// Reads its record as it stands in the file.
+    /// Reads its record as it stands on disk.
     pub(crate) fn load(&self) -> Result<Record> {
-        let path = self.path(RECORD);
+        let record = self.load_from(RECORD)?;
+        if record.state != State::Starting {
+            return Ok(record);
+        }
+        match self.load_from(RUNNING) {
+            Ok(running) => Ok(running),
+            // Not there yet, or already part of the record.
+            Err(_) => self.load_from(RECORD),
+        }
+    }
+
+    fn load_from(&self, file: &str) -> Result<Record> {
+        let path = self.path(file);
         let Some(bytes) = durable::read(&path)? else { bail!("'{}' is missing", path.display()) };
         let record = Record::parse(&bytes).with_context(|| format!("'{}' is broken", path.display()))?;
         if record.slug != self.slug || record.number != self.number {
@@ -255,6 +267,11 @@ impl Job {
 
 /// The record of a job.
 pub(crate) const RECORD: &str = "job.json";
+/// The record of a job that runs, until it has replaced that of its launch on disk.
+///
+/// The launch is acknowledged once its own record is on disk and the child runs; this one is
+/// flushed later, and a crash of the machine in between may leave it empty without harm.
+pub(crate) const RUNNING: &str = ".running.json";
 /// What it printed.
 pub(crate) const LOG: &str = "output.log";
 /// What happened to it, a line each.

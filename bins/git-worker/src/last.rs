@@ -66,7 +66,9 @@ pub(crate) fn save(job: &Job, record: &Record) {
         // Nobody is left to tell; without a last word the job would be lost.
         thread::sleep(Duration::from_secs(1));
     }
-    let _ = link::remove(&job.path(SPARE));
+    for file in [SPARE, job::RUNNING] {
+        let _ = link::remove(&job.path(file));
+    }
 }
 
 fn save_in_spare(job: &Job, record: &Record) -> anyhow::Result<()> {

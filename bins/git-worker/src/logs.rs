@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap_complete::ArgValueCompleter;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
 use serde::Serialize;
 use shared::app::Context;
 use shared::exit::Status;
@@ -141,8 +143,19 @@ fn show(cx: &Context, job: &Job, mut log: File, voice: &Voice<'_>, follow: bool)
         if !live {
             return say(cx, voice, &rest);
         }
+        if nobody_reads() {
+            return Ok(());
+        }
         thread::sleep(PAUSE);
     }
+}
+
+/// Says whether standard output is a pipe whose reader went away.
+fn nobody_reads() -> bool {
+    let stdout = std::io::stdout();
+    let mut sources = [PollFd::new(&stdout, PollFlags::empty())];
+    let asked = poll(&mut sources, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    asked.is_ok() && sources[0].revents().contains(PollFlags::ERR)
 }
 
 fn say(cx: &Context, voice: &Voice<'_>, bytes: &[u8]) -> Result<(), Failure> {

@@ -30,15 +30,14 @@ pub(crate) struct Capture {
 }
 
 impl Capture {
-    /// Makes the log, and the pipe's reader ready to be asked without waiting.
+    /// Opens the log, and makes the pipe's reader ready to be asked without waiting.
     pub(crate) fn new(pipe: PipeReader, log: &Path) -> Result<Capture> {
         rustix::io::ioctl_fionbio(&pipe, true).context("cannot set up the pipe")?;
         let log = OpenOptions::new()
             .append(true)
-            .create_new(true)
-            .mode(0o600)
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
             .open(log)
-            .with_context(|| format!("cannot create the log '{}'", log.display()))?;
+            .with_context(|| format!("cannot open the log '{}'", log.display()))?;
         Ok(Capture {
             pipe: Some(pipe),
             log,

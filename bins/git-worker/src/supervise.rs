@@ -5,7 +5,8 @@
 //! is in the record. One thread, one loop.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -25,7 +26,7 @@ use crate::job::{self, Job};
 use crate::output::Capture;
 use crate::record::{PromptWay, Record, State};
 use crate::signals::Signals;
-use crate::{last, watch};
+use crate::{last, link, watch};
 
 /// The word in a supervisor's command line; no subcommand that a user is shown.
 pub(crate) const WORD: &str = "supervise";
@@ -55,7 +56,7 @@ pub(crate) fn run(folder: &std::path::Path) -> Status {
         Ok(mut held) => {
             // The launcher may be gone; the job is not.
             let _ = voice.raw(b"ok\n");
-            last::reserve(&held.job, &held.record);
+            settle(&held);
             let end = watch::watch(&mut held);
             last::word(&mut held, end);
             Status::Done
@@ -142,16 +143,27 @@ fn spawn(job: &Job, record: &Record) -> Result<(Pid, Capture)> {
     Ok((child, capture))
 }
 
-/// Makes the start durable; after this the launcher may say that the job runs.
+/// Says that the job runs. The launcher sees to it that the job is on disk; nobody waits for a flush here.
 fn acknowledge(held: &mut Held) -> Result<()> {
     let record = &mut held.record;
     record.state = State::Running;
     record.started = Some(clock::now());
     record.supervisor = Identity::own();
     record.child = Identity::of(held.child.as_raw_nonzero().get());
-    record.save(&held.job.path(job::RECORD))?;
+    let path = held.job.path(job::RUNNING);
+    let file = OpenOptions::new().write(true).open(&path);
+    let bytes = record.to_bytes()?;
+    file.and_then(|mut file| file.write_all(&bytes)).with_context(|| format!("cannot write '{}'", path.display()))?;
     held.events.add("started", json!({ "pid": held.child.as_raw_nonzero().get(), "agent": record.agent }));
     Ok(())
+}
+
+/// Makes what was said at the start durable, and takes room for the end.
+fn settle(held: &Held) {
+    last::reserve(&held.job, &held.record);
+    if held.record.save(&held.job.path(job::RECORD)).is_ok() {
+        let _ = link::remove(&held.job.path(job::RUNNING));
+    }
 }
 
 impl Held {
