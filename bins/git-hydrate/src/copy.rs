@@ -76,10 +76,8 @@ impl<'a> Copier<'a> {
         if FileType::from_raw_mode(before.st_mode) != FileType::RegularFile || !(wanted.facts)(&before) {
             return Err(Refused::Donor(CHANGED));
         }
-        if let Some(blob) = wanted.blob {
-            if hash_file(source.as_fd(), &before, blob.kind()) != Some(blob) {
-                return Err(Refused::Donor(CHANGED));
-            }
+        if wanted.blob.is_some_and(|blob| hash_file(source.as_fd(), &before, blob.kind()) != Some(blob)) {
+            return Err(Refused::Donor(CHANGED));
         }
         let mode = before.st_mode & 0o777;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;

@@ -50,7 +50,7 @@ pub(crate) fn run(global: &Global, args: Args) -> Result<Status, Failure> {
     if lock.is_some() {
         target.sweep();
     }
-    let state = target.state()?;
+    let state = if target.tree.is_some() { target.state()? } else { State::Filled };
     let mut run =
         Run { cx: &cx, args: &args, target: &target, state, lock: lock.as_ref(), answer: blank(&args, &target) };
     if state != State::Filled {

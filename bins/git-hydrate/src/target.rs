@@ -78,6 +78,10 @@ impl Target {
             return Err(Failure::could_not("no-worktree", "this operation must be run in a work tree")
                 .hint("'git worktree list' shows the worktrees of this repository"));
         };
+        let inside_git = cx.folder().canonicalize().is_ok_and(|here| here.starts_with(repository.common_dir()));
+        if inside_git && !path.starts_with(repository.common_dir()) {
+            return Err(Failure::could_not("no-worktree", "this operation must be run in a work tree"));
+        }
         let git_dir = repository.git_dir().to_owned();
         let is_main = git_dir == repository.common_dir();
         let worktree = Worktree { path: path.to_owned(), git_dir, branch: None, is_main, locked: None };

@@ -9,7 +9,8 @@ use std::thread;
 use anyhow::{Context as _, Result, anyhow};
 use gix::bstr::ByteSlice;
 use indicatif::ProgressBar;
-use rustix::fs::{Mode, Stat, fchmod};
+use rustix::fs::{FileType, Mode, Stat, fchmod};
+use rustix::io::Errno;
 use shared::process::Git;
 
 use crate::answer::{Ignored, Skipped};
@@ -121,9 +122,14 @@ fn candidates(order: &Order<'_>, report: &mut Report) -> Result<Vec<Job>> {
             chosen.push((*listed_path, Job { path: path.to_vec(), choice }));
         }
     }
-    if order.to.is_none() {
-        return Ok(chosen.into_iter().map(|(_, job)| job).collect());
-    }
+    let Some(to) = order.to else { return Ok(chosen.into_iter().map(|(_, job)| job).collect()) };
+    chosen.retain(|(listed, job)| {
+        let free = is_free(to, &job.path, listed.ends_with(b"/"));
+        if !free && job.choice == Choice::Take {
+            report.skip(&job.path, "something else is in its place");
+        }
+        free
+    });
     let ignored = ignored_in(target, chosen.iter().map(|(listed, _)| *listed))?;
     let mut jobs = Vec::new();
     for (listed, job) in chosen {
@@ -136,6 +142,14 @@ fn candidates(order: &Order<'_>, report: &mut Report) -> Result<Vec<Job>> {
     Ok(jobs)
 }
 
+/// Says whether no link or file is on the way to a path, or in the place of a folder; git would not answer for it.
+fn is_free(to: &Root, path: &[u8], is_folder: bool) -> bool {
+    match to.look(path) {
+        Ok(facts) => !is_folder || FileType::from_raw_mode(facts.st_mode) == FileType::Directory,
+        Err(e) => e == Errno::NOENT,
+    }
+}
+
 fn ignored_in<'p>(git: &Git, paths: impl Iterator<Item = &'p [u8]>) -> Result<HashSet<Vec<u8>>> {
     let mut input = Vec::new();
     for path in paths {
@@ -145,7 +159,7 @@ fn ignored_in<'p>(git: &Git, paths: impl Iterator<Item = &'p [u8]>) -> Result<Ha
     if input.is_empty() {
         return Ok(HashSet::new());
     }
-    let done = git.clone().reading().ask_with(["check-ignore", "-z", "--stdin"], &input)?;
+    let done = git.clone().reading().ask_with(["check-ignore", "--no-index", "-z", "--stdin"], &input)?;
     if done.code > 1 {
         return Err(anyhow!("'git check-ignore': {}", done.stderr));
     }
