@@ -54,6 +54,25 @@ fn there_must_be_a_worktree() {
 }
 
 #[test]
+fn a_worktree_that_the_environment_does_not_mean_is_refused() {
+    let room = varied();
+    let worktree = bare_worktree(&room, "new", "HEAD");
+    let program = suite_tests::program_folder().join("git-hydrate");
+    let run = |git_dir: &str, arguments: &[&str], folder: &std::path::Path| {
+        let mut command = room.command(&program);
+        command.env("GIT_DIR", git_dir).args(arguments).current_dir(folder).output().unwrap().status.code()
+    };
+    let common = room.repo().join(".git");
+    assert_eq!(run(common.to_str().unwrap(), &["../new"], &room.repo()), Some(129));
+    assert_eq!(run(".git", &["../new"], &room.repo()), Some(129));
+    assert_eq!(fs::read_dir(&worktree).unwrap().count(), 1);
+    // As a hook of the new worktree has it.
+    let own = room.git_in(&worktree, &["rev-parse", "--absolute-git-dir"]);
+    assert_eq!(run(&own, &[], &worktree), Some(0));
+    crate::room::is_complete(&room, &worktree);
+}
+
+#[test]
 fn a_lock_of_git_is_respected() {
     let room = varied();
     let worktree = bare_worktree(&room, "new", "HEAD");

@@ -117,9 +117,7 @@ impl<'a> Copier<'a> {
         if size >= CLONE_FROM && self.clones.load(Ordering::Relaxed) {
             match clone(source, made) {
                 Ok(()) => return Ok(How::Cloned),
-                Err(Errno::NOSPC | Errno::DQUOT | Errno::IO | Errno::ROFS) => {
-                    return Err(Refused::Target(Errno::NOSPC));
-                }
+                Err(e @ (Errno::NOSPC | Errno::DQUOT | Errno::IO | Errno::ROFS)) => return Err(Refused::Target(e)),
                 // This one file cannot be cloned.
                 Err(Errno::INVAL | Errno::TXTBSY | Errno::PERM) => {}
                 Err(_) => self.clones.store(false, Ordering::Relaxed),

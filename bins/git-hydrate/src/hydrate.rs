@@ -67,6 +67,10 @@ fn open(global: &Global, mut args: Args) -> Result<(Context, Args), Failure> {
     let cx = Context::open(global)?;
     args.from = args.from.map(|from| cx.folder().join(from));
     let Some(worktree) = &args.worktree else { return Ok((cx, args)) };
+    if std::env::var_os("GIT_DIR").is_some_and(|named| Path::new(&named).is_relative()) {
+        let message = format!("GIT_DIR names a repository of its own beside '{}'", worktree.display());
+        return Err(Failure::usage(message).hint("unset it, or start from inside the worktree"));
+    }
     let there = Context::open(&Global { directory: vec![cx.folder().join(worktree)], ..global.clone() })?;
     let wanted = there.folder().canonicalize().unwrap_or_default();
     let found = there.repository_unchecked()?.work_tree();
