@@ -1,1 +1,27 @@
-fn main() {}
+//! git-agent-merge: say what merges, before anyone merges it.
+
+mod answer;
+mod batch;
+mod check;
+mod cli;
+mod conflict;
+mod hunks;
+mod names;
+mod overlap;
+mod quarantine;
+mod snapshot;
+
+use std::process::ExitCode;
+
+use shared::app::{self, Context};
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    app::run(|cli: Cli| {
+        let cx = Context::open(&cli.global)?;
+        match cli.command {
+            Command::Check(args) => check::run(&cx, args),
+        }
+    })
+}

@@ -1,0 +1,136 @@
+//! From names to commits, before git's merge is asked: it answers a bad name like a conflict.
+
+use gix::ObjectId;
+use shared::app::Context;
+use shared::failure::Failure;
+use shared::registry::{Task, Tasks};
+use shared::repository::{Repository, Worktree};
+
+/// One side of a merge.
+#[derive(Debug, Clone)]
+pub(crate) struct Side {
+    /// As it was asked for: a slug, a branch, a revision.
+    pub(crate) name: String,
+    /// The slug of its task, if it is one.
+    pub(crate) task: Option<String>,
+    /// The full name of its branch, if it is one.
+    pub(crate) branch: Option<String>,
+    /// Its commit; with `--dirty` a commit of the worktree as it is.
+    pub(crate) commit: ObjectId,
+    /// Whether the commit holds work that is in no commit of the repository.
+    pub(crate) dirty: bool,
+}
+
+/// What everything is merged into.
+#[derive(Debug, Clone)]
+pub(crate) struct Base {
+    /// As it was asked for, or the full name of the branch.
+    pub(crate) name: String,
+    pub(crate) commit: ObjectId,
+}
+
+/// Finds the sides that are asked for, each once.
+pub(crate) fn sides(cx: &Context, names: &[String], all: bool) -> Result<Vec<Side>, Failure> {
+    let repository = cx.repository()?;
+    let tasks = cx.registry()?.load()?;
+    let key = repository.key();
+    let mut sides = Vec::new();
+    for name in names {
+        sides.push(side(repository, &tasks, &key, name)?);
+    }
+    if all {
+        let open = tasks.tasks.iter().filter(|task| task.repo.key == key && task.is_open());
+        for task in open {
+            sides.extend(of_task(repository, task)?);
+        }
+    }
+    if names.is_empty() && !all {
+        sides.push(current(repository, &tasks, &key)?);
+    }
+    let mut seen = std::collections::HashSet::new();
+    sides.retain(|side| seen.insert(side.branch.clone().unwrap_or_else(|| side.commit.to_string())));
+    Ok(sides)
+}
+
+fn side(repository: &Repository, tasks: &Tasks, key: &str, name: &str) -> Result<Side, Failure> {
+    if let Some(task) = tasks.find(key, name).filter(|task| task.repo.key == key) {
+        return of_task(repository, task)?.ok_or_else(|| {
+            Failure::could_not("no-branch", format!("the task '{name}' has no branch yet"))
+                .hint(format!("'git task worktree add {name}' makes it"))
+        });
+    }
+    let branch = Some(format!("refs/heads/{name}")).filter(|full| matches!(repository.tip(full), Ok(Some(_))));
+    let commit = repository.commit(branch.as_deref().unwrap_or(name))?;
+    let task = tasks
+        .tasks
+        .iter()
+        .find(|task| task.repo.key == key && task.is_open() && task.branch.is_some() && task.branch == branch);
+    Ok(Side { name: name.to_owned(), task: task.map(|task| task.slug.to_string()), branch, commit, dirty: false })
+}
+
+fn of_task(repository: &Repository, task: &Task) -> Result<Option<Side>, Failure> {
+    let Some(branch) = &task.branch else { return Ok(None) };
+    let Some(commit) = repository.tip(branch)? else { return Ok(None) };
+    let slug = task.slug.to_string();
+    Ok(Some(Side { name: slug.clone(), task: Some(slug), branch: Some(branch.clone()), commit, dirty: false }))
+}
+
+/// The branch of the worktree that the command runs in.
+fn current(repository: &Repository, tasks: &Tasks, key: &str) -> Result<Side, Failure> {
+    let head = repository.gix.head_name().ok().flatten().map(|name| name.as_bstr().to_string());
+    let name = head.as_deref().map_or("HEAD", |name| name.strip_prefix("refs/heads/").unwrap_or(name));
+    side(repository, tasks, key, name)
+}
+
+/// Finds the base: the one that is named, or that of the only task asked for, or the configured one.
+pub(crate) fn base(cx: &Context, onto: Option<&str>, sides: &[Side]) -> Result<Base, Failure> {
+    let repository = cx.repository()?;
+    let named = match onto {
+        Some(name) => Some(name.to_owned()),
+        None => match base_of_tasks(cx, repository, sides)? {
+            Some(base) => Some(base),
+            None => cx.config()?.text("task.base")?,
+        },
+    };
+    let name = match named {
+        Some(name) => name,
+        None => main_branch(repository)?,
+    };
+    let full = Some(format!("refs/heads/{name}")).filter(|full| matches!(repository.tip(full), Ok(Some(_))));
+    let commit = repository.commit(full.as_deref().unwrap_or(&name))?;
+    Ok(Base { name: full.unwrap_or(name), commit })
+}
+
+fn base_of_tasks(cx: &Context, repository: &Repository, sides: &[Side]) -> Result<Option<String>, Failure> {
+    let tasks = cx.registry()?.load()?;
+    let key = repository.key();
+    let slugs = sides.iter().filter_map(|side| side.task.as_deref());
+    let mut bases: Vec<String> =
+        slugs.filter_map(|slug| tasks.find(&key, slug)?.base.as_ref().map(|base| base.name.clone())).collect();
+    bases.sort();
+    bases.dedup();
+    match &bases[..] {
+        [] => Ok(None),
+        [base] => Ok(Some(base.clone())),
+        several => Err(Failure::could_not(
+            "several-bases",
+            format!("these tasks have different bases: {}", several.join(", ")),
+        )
+        .hint("'--onto <base>' names the one to check against")),
+    }
+}
+
+fn main_branch(repository: &Repository) -> Result<String, Failure> {
+    let main = repository.worktrees()?.into_iter().find(|worktree| worktree.is_main).and_then(|main| main.branch);
+    let head = || repository.gix.head_name().ok().flatten().map(|name| name.as_bstr().to_string());
+    main.or_else(head).ok_or_else(|| {
+        Failure::could_not("detached", "the main worktree is on no branch to check against")
+            .hint("'--onto <base>' names one")
+    })
+}
+
+/// Returns the live worktree that has a side checked out.
+pub(crate) fn worktree_of(repository: &Repository, side: &Side) -> Result<Option<Worktree>, Failure> {
+    let Some(branch) = &side.branch else { return Ok(None) };
+    Ok(repository.worktree_of(branch)?.filter(|worktree| worktree.path.exists()))
+}
