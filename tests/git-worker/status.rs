@@ -53,7 +53,7 @@ fn a_kill_at_any_moment_leaves_a_record_that_reads() {
             std::hint::spin_loop();
         }
         // Whoever is there at this moment: the launcher, its supervisor, or neither.
-        let key = room.run("sh", &["-c", "pgrep -f 'git-worker supervise '\"$HOME\"'.*/moment/'"]);
+        let key = room.run("pgrep", &["-P", &launcher.id().to_string()]);
         for pid in key.stdout.lines() {
             let _ = room.run("kill", &["-9", pid]);
         }

@@ -1,11 +1,16 @@
 //! The start of a job: its folder and record, its supervisor, and the word that it runs.
+//!
+//! The supervisor is this program again. It is started first and gets ready while the launch is
+//! being planned; told the job's folder it takes the job's lock, told to go it starts the child. A
+//! launch that fails or dies in between closes the pipe, and the supervisor ends without a trace.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, ErrorKind, PipeReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -23,25 +28,35 @@ use crate::launch::Plan;
 use crate::record::{Record, State, spell};
 use crate::{link, live, supervise};
 
+/// A supervisor that has not been told its job yet.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    child: Child,
+    orders: ChildStdin,
+    words: BufReader<ChildStdout>,
+}
+
 /// Starts what is planned and returns once the child runs and its record is on disk.
-pub(crate) fn begin(cx: &Context, plan: &Plan) -> Result<Job, Failure> {
+pub(crate) fn begin(cx: &Context, plan: &Plan, mut supervisor: Supervisor) -> Result<Job, Failure> {
     let jobs = Jobs::of_user()?;
     let folder = jobs.folder_of(&plan.repo.key);
     durable::private_folder(&folder)?;
-    // What the caller has open beyond its three streams is not the job's.
-    close_fds::set_fds_cloexec(3, &[]);
     let guard = Lock::acquire(&folder.join(".lock"), durable::PATIENCE)?;
     if !plan.share {
         refuse_company(&folder, &plan.place.worktree)?;
     }
-    let (job, lock) = lay_out(&folder, plan)?;
+    let job = Job::create(&folder, &plan.slug)?;
+    if let Err(failure) = lay_out(&folder, &job, plan, &mut supervisor) {
+        live::remove(&folder, &job);
+        discard(&job);
+        return Err(failure);
+    }
     let hidden = link::hide(&plan.common_dir);
     drop(guard);
 
-    let (mut supervisor, word) = start(&job, plan, lock)?;
     // While it starts: what it need not wait for.
     if let Err(error) = flush(&job) {
-        give_up(&job, &mut supervisor);
+        give_up(&job, supervisor);
         let failure = Failure::from(error.context(format!("cannot flush the record of '{}'", job.id())));
         return Err(failure);
     }
@@ -49,7 +64,7 @@ pub(crate) fn begin(cx: &Context, plan: &Plan) -> Result<Job, Failure> {
     if let Err(error) = linked {
         cx.output.warn(format!("no link to the log in the worktree: {error:#}"));
     }
-    listen(&job, word, &mut supervisor)?;
+    listen(&job, supervisor)?;
     Ok(job)
 }
 
@@ -65,31 +80,27 @@ fn refuse_company(folder: &Path, worktree: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes the job's folder with all that the supervisor needs; nothing here is acknowledged yet.
-fn lay_out(folder: &Path, plan: &Plan) -> Result<(Job, Lock)> {
-    let job = Job::create(folder, &plan.slug)?;
-    let lock = Lock::acquire(&job.path(job::LOCK), Duration::ZERO)?;
+/// Writes all that the supervisor needs and lets it go, once it holds the lock; nothing here is acknowledged yet.
+fn lay_out(folder: &Path, job: &Job, plan: &Plan, supervisor: &mut Supervisor) -> Result<(), Failure> {
+    supervisor.tell(&[job.folder().as_os_str().as_bytes(), b"\0"].concat())?;
+    let beside = job.path(".job.json.new");
     let write = || -> Result<()> {
         if let Some(prompt) = &plan.prompt {
             create(&job.path(job::PROMPT), prompt)?;
         }
-        live::add(folder, &job)?;
-        // Renamed, so that a kill in between leaves no half record.
-        let beside = job.path(".job.json.new");
-        create(&beside, &record(&job, plan).to_bytes()?)?;
-        fs::rename(&beside, job.path(job::RECORD))?;
         // Here and not in the supervisor: the folder is flushed once, with all its files.
         for file in [job::LOG, job::EVENTS, job::RUNNING] {
             create(&job.path(file), b"")?;
         }
+        live::add(folder, job)?;
+        create(&beside, &record(job, plan).to_bytes()?)?;
         Ok(())
     };
-    if let Err(error) = write() {
-        live::remove(folder, &job);
-        discard(&job);
-        return Err(error.context(format!("cannot write the record in '{}'", job.folder().display())));
-    }
-    Ok((job, lock))
+    write().with_context(|| format!("cannot write the record in '{}'", job.folder().display()))?;
+    supervisor.hear("locked", job)?;
+    // Renamed, so that nobody reads half a record, and now, so that nobody finds it without its lock.
+    fs::rename(&beside, job.path(job::RECORD)).with_context(|| format!("cannot rename '{}'", beside.display()))?;
+    supervisor.tell(b"go\0")
 }
 
 /// Takes back a job that never started: its own files by name, then the folder if nothing else is in it.
@@ -148,25 +159,47 @@ fn record(job: &Job, plan: &Plan) -> Record {
     }
 }
 
-/// Starts the supervisor: this program again, with the job's lock as its standard input, where it stays held.
-fn start(job: &Job, plan: &Plan, lock: Lock) -> Result<(Child, PipeReader)> {
-    let (word, voice) = std::io::pipe().context("cannot make a pipe")?;
-    let mut command = process::command(own_program());
-    process::scrub(&mut command)
-        .arg0("git-worker")
-        .arg(supervise::WORD)
-        .arg(job.folder())
-        .current_dir("/")
-        .env("GIT_WORKER_JOB", format!("{}/{}/{}", plan.repo.key, job.slug(), job.number()))
-        .stdin(Stdio::from(lock.into_file()))
-        .stdout(Stdio::from(voice))
-        .stderr(Stdio::null());
-    match plan.prompt {
-        Some(_) => command.env("GIT_WORKER_PROMPT_FILE", job.path(job::PROMPT)),
-        None => command.env_remove("GIT_WORKER_PROMPT_FILE"),
-    };
-    let child = command.spawn().context("cannot start the supervisor")?;
-    Ok((child, word))
+impl Supervisor {
+    /// Starts a supervisor and does not wait for it.
+    pub(crate) fn start() -> Result<Supervisor> {
+        // What the caller has open beyond its three streams is not the job's.
+        close_fds::set_fds_cloexec(3, &[]);
+        let mut command = process::command(own_program());
+        process::scrub(&mut command)
+            .arg0("git-worker")
+            .arg(supervise::WORD)
+            .current_dir("/")
+            // Of the job that this is called in, if it is.
+            .env_remove("GIT_WORKER_JOB")
+            .env_remove("GIT_WORKER_PROMPT_FILE")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = command.spawn().context("cannot start the supervisor")?;
+        let orders = child.stdin.take().context("the supervisor hears nothing")?;
+        let words = child.stdout.take().context("the supervisor says nothing")?;
+        Ok(Supervisor { child, orders, words: BufReader::new(words) })
+    }
+
+    fn tell(&mut self, order: &[u8]) -> Result<(), Failure> {
+        Ok(self.orders.write_all(order).context("the supervisor has ended")?)
+    }
+
+    /// Waits for a word of the supervisor; `no` and a reason is a failure.
+    fn hear(&mut self, word: &str, job: &Job) -> Result<(), Failure> {
+        let mut line = String::new();
+        let heard = self.words.read_line(&mut line);
+        match (heard, line.trim_end().split_once(' ')) {
+            (Ok(_), None) if line.strip_suffix('\n') == Some(word) => Ok(()),
+            (Ok(_), Some(("no", reason))) => {
+                // It has nothing left to do; nobody is to find it as a zombie.
+                let _ = self.child.wait();
+                Err(Failure::could_not("cannot-start", reason).details(serde_json::json!({ "job": job.id() })))
+            }
+            _ => Err(Failure::could_not("supervisor", "the supervisor of the job ended before the job had started")
+                .hint(format!("'git worker stop {}' ends what may be left of it", job.id()))),
+        }
+    }
 }
 
 /// A program that was replaced while it runs has no path any more, but can still be run.
@@ -190,26 +223,15 @@ fn flush(job: &Job) -> Result<()> {
 }
 
 /// Ends a supervisor whose job cannot be acknowledged; it is this process's child, so the number is its own.
-fn give_up(job: &Job, supervisor: &mut Child) {
-    if let Some(identity) = i32::try_from(supervisor.id()).ok().and_then(Identity::of) {
+fn give_up(job: &Job, mut supervisor: Supervisor) {
+    if let Some(identity) = i32::try_from(supervisor.child.id()).ok().and_then(Identity::of) {
         identity.signal(Signal::TERM);
     }
     let _ = durable::wait_unlocked(&job.path(job::LOCK));
-    let _ = supervisor.wait();
+    let _ = supervisor.child.wait();
 }
 
-/// Waits for the supervisor's word: `ok`, or `no` and the reason.
-fn listen(job: &Job, word: PipeReader, supervisor: &mut Child) -> Result<(), Failure> {
-    let mut line = String::new();
-    let heard = BufReader::new(word).read_line(&mut line);
-    match (heard, line.trim_end().split_once(' ')) {
-        (Ok(_), None) if line == "ok\n" => Ok(()),
-        (Ok(_), Some(("no", reason))) => {
-            // It has nothing left to do; nobody is to find it as a zombie.
-            let _ = supervisor.wait();
-            Err(Failure::could_not("cannot-start", reason).details(serde_json::json!({ "job": job.id() })))
-        }
-        _ => Err(Failure::could_not("supervisor", "the supervisor of the job ended before the job had started")
-            .hint(format!("'git worker stop {}' ends what may be left of it", job.id()))),
-    }
+/// Waits for the word that the child runs; the supervisor lives on without us.
+fn listen(job: &Job, mut supervisor: Supervisor) -> Result<(), Failure> {
+    supervisor.hear("ok", job)
 }

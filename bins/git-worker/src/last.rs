@@ -63,12 +63,20 @@ pub(crate) fn save(job: &Job, record: &Record) {
         if record.save(&path).is_ok() || save_in_spare(job, record).is_ok() {
             break;
         }
+        shorten_log(job);
         // Nobody is left to tell; without a last word the job would be lost.
         thread::sleep(Duration::from_secs(1));
     }
     for file in [SPARE, job::RUNNING] {
         let _ = link::remove(&job.path(file));
     }
+}
+
+/// The end of the log is worth less than the end of the job.
+fn shorten_log(job: &Job) {
+    let log = OpenOptions::new().write(true).open(job.path(job::LOG));
+    let Ok((log, facts)) = log.and_then(|log| log.metadata().map(|facts| (log, facts))) else { return };
+    let _ = log.set_len(facts.len().saturating_sub(2 * SPARE_MORE));
 }
 
 fn save_in_spare(job: &Job, record: &Record) -> anyhow::Result<()> {

@@ -20,7 +20,7 @@ use shared::repository::Repository;
 use shared::slug::Slug;
 
 use crate::agent::Agent;
-use crate::begin;
+use crate::begin::{self, Supervisor};
 use crate::cli;
 use crate::place::Place;
 use crate::record::{Finish, PromptWay};
@@ -93,10 +93,11 @@ struct Launched {
 }
 
 pub(crate) fn run(cx: Context, global: &Global, args: Args) -> Result<Status, Failure> {
+    // Before the planning, so that it gets ready meanwhile.
+    let supervisor = if args.dry_run { None } else { Some(Supervisor::start()?) };
     let (cx, args) = move_to_worktree(cx, global, args)?;
-    let dry_run = args.dry_run;
     let plan = plan(&cx, args)?;
-    let job = if dry_run { None } else { Some(begin::begin(&cx, &plan)?) };
+    let job = supervisor.map(|supervisor| begin::begin(&cx, &plan, supervisor)).transpose()?;
     cx.output.answer(&Launched {
         id: job.as_ref().map(crate::job::Job::id),
         slug: plan.slug.clone(),
@@ -105,7 +106,7 @@ pub(crate) fn run(cx: Context, global: &Global, args: Args) -> Result<Status, Fa
         agent: plan.agent.as_ref().map(|(name, _)| name.clone()),
         command: plan.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
         log: job.as_ref().map(|job| job.path(crate::job::LOG).display().to_string()),
-        dry_run,
+        dry_run: job.is_none(),
     })?;
     Ok(Status::Done)
 }

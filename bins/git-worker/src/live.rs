@@ -37,9 +37,7 @@ pub(crate) fn list(folder: &Path) -> Vec<Job> {
     let Ok(entries) = fs::read_dir(folder.join(".live")) else { return Vec::new() };
     let mut living = Vec::new();
     for entry in entries.flatten() {
-        let name = entry.file_name().into_string().unwrap_or_default();
-        let job = name.split_once('#').and_then(|(slug, number)| Job::at(&folder.join(slug).join(number)));
-        match job {
+        match noted(folder, &entry) {
             // A lock that cannot be asked is taken for held: rather refuse than share by accident.
             Some(job) if job.is_live().unwrap_or(true) => living.push(job),
             Some(_) | None => {
@@ -48,6 +46,23 @@ pub(crate) fn list(folder: &Path) -> Vec<Job> {
         }
     }
     living
+}
+
+/// Lists the jobs of all repositories that live; forgets nothing, since it holds no lock.
+pub(crate) fn everywhere(jobs: &Path) -> Vec<Job> {
+    let Ok(repositories) = fs::read_dir(jobs) else { return Vec::new() };
+    let mut living = Vec::new();
+    for folder in repositories.flatten().map(|entry| entry.path()) {
+        let entries = fs::read_dir(folder.join(".live")).into_iter().flatten().flatten();
+        living.extend(entries.filter_map(|entry| noted(&folder, &entry)).filter(|job| job.is_live().unwrap_or(false)));
+    }
+    living
+}
+
+fn noted(folder: &Path, entry: &fs::DirEntry) -> Option<Job> {
+    let name = entry.file_name().into_string().ok()?;
+    let (slug, number) = name.split_once('#')?;
+    Job::at(&folder.join(slug).join(number))
 }
 
 fn path(folder: &Path, job: &Job) -> PathBuf {

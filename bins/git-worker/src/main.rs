@@ -32,8 +32,8 @@ use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     // Before anything else: the supervisor stays small and reads nothing but its job.
-    if let Some(job) = supervise::asked_for() {
-        return supervise::run(&job).into();
+    if supervise::is_asked_for() {
+        return supervise::run().into();
     }
     app::run(|cli: Cli| {
         let cx = Context::open(&cli.global)?;

@@ -1,21 +1,23 @@
 //! The supervisor of one job: this program once more, in a session of its own.
 //!
-//! Its standard input is the job's lock, held as long as it lives; its standard output the pipe on
-//! which the launcher hears `ok`. It reads no settings and opens no repository: all that it needs
-//! is in the record. One thread, one loop.
+//! On its standard input the launcher names the job's folder and then says `go`; on its standard
+//! output it answers `locked`, then `ok`, or `no` and the reason. It holds the job's lock as long
+//! as it lives. It reads no settings and opens no repository: all that it needs is in the record.
+//! One thread, one loop.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{BufRead, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::{Pid, Signal};
 use serde_json::json;
 use shared::clock;
+use shared::durable::Lock;
 use shared::exit::Status;
 use shared::output::{ColorChoice, Output};
 use shared::process::{self, Identity};
@@ -40,23 +42,23 @@ pub(crate) struct Held {
     pub(crate) capture: Capture,
     pub(crate) signals: Signals,
     pub(crate) child: Pid,
+    /// Held to the last breath.
+    _lock: Lock,
 }
 
-/// Returns the folder of the job if this process was started as a supervisor.
-pub(crate) fn asked_for() -> Option<PathBuf> {
-    let mut arguments = std::env::args_os().skip(1);
-    let folder = arguments.next().filter(|word| word == WORD).and_then(|_| arguments.next())?;
-    Some(PathBuf::from(folder))
+/// Says whether this process was started as a supervisor.
+pub(crate) fn is_asked_for() -> bool {
+    std::env::args_os().nth(1).is_some_and(|word| word == WORD)
 }
 
-/// Supervises the job in this folder from its start to its end.
-pub(crate) fn run(folder: &std::path::Path) -> Status {
+/// Supervises the job that the launcher names, from its start to its end.
+pub(crate) fn run() -> Status {
     let voice = Output::new(false, true, ColorChoice::Never);
-    match begin(folder) {
+    match begin(&voice) {
         Ok(mut held) => {
             // The launcher may be gone; the job is not.
             let _ = voice.raw(b"ok\n");
-            settle(&held);
+            settle(&mut held);
             let end = watch::watch(&mut held);
             last::word(&mut held, end);
             Status::Done
@@ -69,21 +71,21 @@ pub(crate) fn run(folder: &std::path::Path) -> Status {
     }
 }
 
-fn begin(folder: &std::path::Path) -> Result<Held> {
-    let job = Job::at(folder).with_context(|| format!("'{}' is no folder of a job", folder.display()))?;
-    let mut record = job.load()?;
-    if record.state != State::Starting || !job.is_live()? {
-        bail!("the job '{}' is not to be started", job.id());
-    }
+fn begin(voice: &Output) -> Result<Held> {
     // Not the leader of a group, as the launcher's child; a terminal that closes reaches nobody here.
     rustix::process::setsid().context("cannot start a session")?;
     // Orphans of the job come to this process, so that none gets away.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
     let signals = Signals::listen().context("cannot listen for signals")?;
+    let (job, lock) = wait_for_orders(voice)?;
+    let mut record = job.load()?;
+    if record.state != State::Starting {
+        bail!("the job '{}' is not to be started", job.id());
+    }
     let mut events = Events::open(&job.path(job::EVENTS));
     match spawn(&job, &record) {
         Ok((child, capture)) => {
-            let mut held = Held { job, record, events, capture, signals, child };
+            let mut held = Held { job, record, events, capture, signals, child, _lock: lock };
             match acknowledge(&mut held) {
                 Ok(()) => Ok(held),
                 Err(error) => {
@@ -104,6 +106,35 @@ fn begin(folder: &std::path::Path) -> Result<Held> {
             Err(error)
         }
     }
+}
+
+/// Hears which job it is, takes its lock, and waits for the word to go.
+fn wait_for_orders(voice: &Output) -> Result<(Job, Lock)> {
+    let mut orders = std::io::stdin().lock();
+    let folder = order(&mut orders)?;
+    let job = Job::at(&folder).with_context(|| format!("'{}' is no folder of a job", folder.display()))?;
+    let lock = Lock::try_acquire(&job.path(job::LOCK))?;
+    let lock = lock.with_context(|| format!("the job '{}' is held by another process", job.id()))?;
+    voice.raw(b"locked\n").map_err(|failure| anyhow!("{failure}"))?;
+    // For whoever lists processes; what counts is the record.
+    let name: Vec<u8> = format!("gw {}", job.id()).into_bytes().into_iter().take(15).collect();
+    if let Ok(name) = CString::new(name) {
+        let _ = rustix::thread::set_name(&name);
+    }
+    if order(&mut orders)?.as_os_str() != "go" {
+        bail!("the launcher said something else than go");
+    }
+    Ok((job, lock))
+}
+
+/// Reads up to the next zero byte; the end of the launcher is the end of the orders.
+fn order(orders: &mut impl BufRead) -> Result<PathBuf> {
+    let mut bytes = Vec::new();
+    orders.read_until(0, &mut bytes).context("cannot hear the launcher")?;
+    if bytes.pop() != Some(0) {
+        bail!("the launcher has ended");
+    }
+    Ok(PathBuf::from(OsString::from_vec(bytes)))
 }
 
 /// Starts the child in a process group of its own, its output on one pipe, its input not ours.
@@ -129,9 +160,14 @@ fn spawn(job: &Job, record: &Record) -> Result<(Pid, Capture)> {
     };
     let program = record.program.as_ref().map_or_else(|| name.clone(), OsString::from);
     let capture = Capture::new(pipe, &job.path(job::LOG))?;
-    let child = process::command(program)
+    let mut command = process::command(program);
+    if prompt_file.exists() {
+        command.env("GIT_WORKER_PROMPT_FILE", &prompt_file);
+    }
+    let child = command
         .arg0(name)
         .args(arguments)
+        .env("GIT_WORKER_JOB", record.marker())
         .current_dir(&worktree)
         .stdin(stdin)
         .stdout(writer.try_clone().context("cannot copy a pipe")?)
@@ -154,12 +190,12 @@ fn acknowledge(held: &mut Held) -> Result<()> {
     let file = OpenOptions::new().write(true).open(&path);
     let bytes = record.to_bytes()?;
     file.and_then(|mut file| file.write_all(&bytes)).with_context(|| format!("cannot write '{}'", path.display()))?;
-    held.events.add("started", json!({ "pid": held.child.as_raw_nonzero().get(), "agent": record.agent }));
     Ok(())
 }
 
 /// Makes what was said at the start durable, and takes room for the end.
-fn settle(held: &Held) {
+fn settle(held: &mut Held) {
+    held.events.add("started", json!({ "pid": held.child.as_raw_nonzero().get(), "agent": held.record.agent }));
     last::reserve(&held.job, &held.record);
     if held.record.save(&held.job.path(job::RECORD)).is_ok() {
         let _ = link::remove(&held.job.path(job::RUNNING));

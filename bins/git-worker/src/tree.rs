@@ -4,13 +4,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use shared::process::{Identity, descendants, marked};
 
-use crate::job::Job;
-use crate::supervise;
+use crate::{live, supervise};
 
 /// Lists the living processes below a supervisor, without the jobs that they launched.
 pub(crate) fn below(supervisor: i32, jobs: &Path) -> Vec<Identity> {
@@ -37,8 +35,8 @@ fn supervises(process: &Identity, jobs: &Path) -> bool {
     if words.next() != Some(supervise::WORD.as_bytes()) {
         return false;
     }
-    let folder = Path::new(std::ffi::OsStr::from_bytes(words.next().unwrap_or_default()));
-    let Some(job) = Job::at(folder).filter(|_| folder.starts_with(jobs)) else { return false };
-    let named = job.load().is_ok_and(|record| record.supervisor.is_none_or(|named| named == *process));
-    named && job.is_live().unwrap_or(false)
+    live::everywhere(jobs).iter().any(|job| {
+        // One that is just starting has no name yet.
+        job.load().is_ok_and(|record| record.supervisor.is_none_or(|named| named == *process))
+    })
 }
