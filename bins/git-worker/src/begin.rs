@@ -11,6 +11,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -208,18 +209,22 @@ fn own_program() -> PathBuf {
     own.unwrap_or_else(|| PathBuf::from("/proc/self/exe"))
 }
 
-/// Brings the record to disk, and the folders by which it is found again.
+/// Brings the record to disk, and the folder in which it is found again.
+///
+/// Both at once, so that they share one flush of the disk. The entry of a folder made a moment ago
+/// is flushed with the folder by every journaling file system; the job's end flushes it once more.
 fn flush(job: &Job) -> Result<()> {
-    match File::open(job.path(job::RECORD)).and_then(|file| file.sync_all()) {
+    let record = || match File::open(job.path(job::RECORD)).and_then(|file| file.sync_all()) {
         // The supervisor was faster, and what it puts there is flushed.
-        Err(e) if e.kind() != ErrorKind::NotFound => return Err(e.into()),
-        Ok(()) | Err(_) => {}
-    }
-    let depth = if job.number() == 1 { 4 } else { 2 };
-    for folder in job.folder().ancestors().take(depth) {
-        durable::sync_folder(folder)?;
-    }
-    Ok(())
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        result => result,
+    };
+    thread::scope(|scope| {
+        let folder = scope.spawn(|| durable::sync_folder(job.folder()));
+        record()?;
+        folder.join().unwrap_or_else(|_| Err(ErrorKind::Other.into()))?;
+        Ok(())
+    })
 }
 
 /// Ends a supervisor whose job cannot be acknowledged; it is this process's child, so the number is its own.

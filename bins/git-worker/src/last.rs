@@ -45,6 +45,9 @@ pub(crate) fn word(held: &mut Held, end: End) {
     let record = &held.record;
     held.events.add("ended", json!({ "state": record.state, "reason": record.reason, "exit": record.exit }));
     forget(&held.job);
+    for folder in held.job.folder().ancestors().skip(1).take(3) {
+        let _ = durable::sync_folder(folder);
+    }
 }
 
 /// Takes room for the last word, so that the log cannot use it up.
