@@ -1,1 +1,6 @@
 //! git-agent-merge as a user runs it.
+
+mod check;
+mod dirty;
+mod oracle;
+mod untouched;

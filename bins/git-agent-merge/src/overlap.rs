@@ -34,19 +34,16 @@ pub(crate) fn changes(git: &Git, base: ObjectId, trees: &[ObjectId]) -> Result<V
     let mut all: Vec<Changes> = Vec::new();
     let mut parts = output.split(|byte| *byte == 0);
     while let Some(part) = parts.next() {
-        if let Some(entry) = part.strip_prefix(b":") {
-            let path = parts.next().context("'git diff-tree' named no path")?;
-            all.last_mut().context("'git diff-tree' named no trees")?.add(entry, path)?;
-            continue;
-        }
-        // The header of the next pair of trees ends with a newline, so it may stand before an entry.
-        let mut lines = part.splitn(2, |byte| *byte == b'\n');
-        if lines.next().is_some_and(|header| !header.is_empty()) {
-            all.push(Changes::default());
-        }
-        if let Some(entry) = lines.next().and_then(|rest| rest.strip_prefix(b":")) {
-            let path = parts.next().context("'git diff-tree' named no path")?;
-            all.last_mut().context("'git diff-tree' named no trees")?.add(entry, path)?;
+        // Before the first entry of two trees stands their header, ended by a newline; trees that are
+        // equal have a header and no entry, so several may stand in a row.
+        for line in part.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            match line.strip_prefix(b":") {
+                Some(entry) => {
+                    let path = parts.next().context("'git diff-tree' named no path")?;
+                    all.last_mut().context("'git diff-tree' named no trees")?.add(entry, path)?;
+                }
+                None => all.push(Changes::default()),
+            }
         }
     }
     anyhow::ensure!(all.len() == trees.len(), "'git diff-tree' answered {} of {} questions", all.len(), trees.len());
