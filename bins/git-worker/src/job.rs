@@ -259,9 +259,9 @@ impl Job {
         Broken { id: self.id(), path: self.path(RECORD).display().to_string(), why: format!("{error:#}") }
     }
 
-    /// A launch that never came to its record left no job; a log without a record is a broken one.
+    /// A launch that never came to its record left no job; a log with content and no record is a broken one.
     fn exists(&self) -> bool {
-        [RECORD, LOG].iter().any(|file| self.path(file).symlink_metadata().is_ok())
+        self.path(RECORD).symlink_metadata().is_ok() || self.path(LOG).metadata().is_ok_and(|facts| facts.len() > 0)
     }
 }
 
