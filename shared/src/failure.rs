@@ -33,6 +33,11 @@ impl Failure {
         Failure { status: Status::Usage, ..Failure::could_not("usage", message) }
     }
 
+    /// Makes a failure by a signal, which has its own exit code.
+    pub fn ended(status: Status, message: impl fmt::Display) -> Self {
+        Failure { status, ..Failure::could_not("interrupted", message) }
+    }
+
     /// Adds the way on; it must never name a command that destroys something.
     #[must_use]
     pub fn hint(mut self, hint: impl fmt::Display) -> Self {

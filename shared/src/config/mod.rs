@@ -4,7 +4,6 @@
 //! readable as `git config codex-agents.<key>` as well. What a repository sets and only a trusted
 //! one may set is withheld: asking for it is refused until `git task trust`.
 
-
 pub mod layer;
 pub mod schema;
 pub mod trust;

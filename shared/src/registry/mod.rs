@@ -13,8 +13,8 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::folders;
 use crate::durable::{self, Lock, Previous};
+use crate::folders;
 use crate::refusal::Refusal;
 use crate::slug::Slug;
 

@@ -1,0 +1,130 @@
+//! The lines that we put into a hook that is a shell script, and their taking out again.
+
+/// What our lines start and end with.
+const BEGIN: &str = "# >>> git-validate >>>";
+const END: &str = "# <<< git-validate <<<";
+
+/// What a hook was before and is to be.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It was only ours.
+    All,
+    /// The rest, byte for byte.
+    Rest(Vec<u8>),
+    /// There is nothing of ours in it.
+    Nothing,
+}
+
+/// Says whether our lines are in it.
+pub(super) fn is_in(script: &[u8]) -> bool {
+    find(script, BEGIN.as_bytes()).is_some()
+}
+
+/// Says whether it is a script for a shell that reads our lines.
+pub(super) fn is_shell_script(script: &[u8]) -> bool {
+    let first = script.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let first = String::from_utf8_lossy(first);
+    let Some(words) = first.strip_prefix("#!") else { return false };
+    let mut words = words.split_whitespace();
+    let program = words.next().unwrap_or_default();
+    let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    let shell = match name(program).as_str() {
+        "env" => words.find(|word| !word.starts_with('-')).map(name).unwrap_or_default(),
+        other => other.to_owned(),
+    };
+    matches!(shell.as_str(), "sh" | "bash" | "dash" | "ash" | "ksh" | "zsh")
+}
+
+/// Returns the script with our lines after its first one.
+pub(super) fn put_in(script: &[u8], hook: &str) -> Vec<u8> {
+    let at = script.iter().position(|byte| *byte == b'\n').map_or(script.len(), |at| at + 1);
+    let (head, rest) = script.split_at(at);
+    let newline: &[u8] = if head.ends_with(b"\n") { b"" } else { b"\n" };
+    [head, newline, lines(hook).as_bytes(), rest].concat()
+}
+
+/// Returns a hook of our own, which then runs the one that was there, if that may be run.
+pub(super) fn alone(hook: &str, kept: Option<&str>) -> Vec<u8> {
+    let mut script = format!("#!/bin/sh\n{}", lines(hook));
+    if let Some(kept) = kept {
+        script.push_str(&format!("kept=$(dirname \"$0\")/{kept}\n[ ! -x \"$kept\" ] || exec \"$kept\" \"$@\"\n"));
+    }
+    script.into_bytes()
+}
+
+/// Takes our lines out.
+pub(super) fn take_out(script: &[u8], hook: &str) -> Taken {
+    if script == alone(hook, None) {
+        return Taken::All;
+    }
+    let lines = lines(hook);
+    let Some(at) = find(script, lines.as_bytes()) else { return Taken::Nothing };
+    let (head, rest) = (&script[..at], &script[at + lines.len()..]);
+    // The newline behind a script of one line without an end is ours too.
+    let head = if rest.is_empty() {
+        head.strip_suffix(b"\n").filter(|head| !head.contains(&b'\n')).unwrap_or(head)
+    } else {
+        head
+    };
+    Taken::Rest([head, rest].concat())
+}
+
+fn find(text: &[u8], part: &[u8]) -> Option<usize> {
+    text.windows(part.len()).position(|window| window == part)
+}
+
+/// Plain POSIX. What git writes to the hook is read once and given to both.
+fn lines(hook: &str) -> String {
+    let (read, feed, again) = match hook {
+        "pre-push" => (
+            "git_validate_refs=$(cat)\n",
+            "printf '%s\\n' \"$git_validate_refs\" | ",
+            "exec <<GIT_VALIDATE_END\n$git_validate_refs\nGIT_VALIDATE_END\n",
+        ),
+        _ => ("", "", ""),
+    };
+    format!(
+        "{BEGIN}\n# 'git validate uninstall' takes these lines out again.\n\
+         if ! command -v git-validate >/dev/null 2>&1; then\n\
+         \techo \"git-validate is not on PATH, so nothing was validated: install it, or take its lines out of $0\" >&2\n\
+         \texit 1\nfi\n{read}{feed}git-validate hook {hook} || exit $?\n{again}{END}\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_there_comes_back_byte_for_byte() {
+        for hook in ["pre-commit", "pre-push"] {
+            for script in [
+                "#!/bin/sh\necho hi\n",
+                "#!/usr/bin/env bash\n\nx\n",
+                "#!/bin/sh\nno newline at the end",
+                "#!/bin/sh\n",
+                "#!/bin/sh",
+            ] {
+                let with = put_in(script.as_bytes(), hook);
+                assert!(is_in(&with));
+                let Taken::Rest(rest) = take_out(&with, hook) else {
+                    assert_eq!(script, "#!/bin/sh\n");
+                    continue;
+                };
+                assert_eq!(String::from_utf8_lossy(&rest), script);
+            }
+            assert_eq!(take_out(&alone(hook, None), hook), Taken::All);
+            assert_eq!(take_out(b"#!/bin/sh\necho\n", hook), Taken::Nothing);
+        }
+    }
+
+    #[test]
+    fn only_shells_count() {
+        for yes in ["#!/bin/sh\n", "#! /usr/bin/env bash", "#!/usr/bin/env -S zsh -f\n"] {
+            assert!(is_shell_script(yes.as_bytes()), "{yes}");
+        }
+        for no in ["#!/usr/bin/python3\n", "\x7fELF", "", "echo\n"] {
+            assert!(!is_shell_script(no.as_bytes()), "{no}");
+        }
+    }
+}
