@@ -209,10 +209,9 @@ impl Repository {
     fn resolve(&self, revision: &str, kind: &str) -> Result<ObjectId> {
         let spec = format!("{revision}^{{{kind}}}");
         // A leading dash is an option to git, and never a revision.
-        if !revision.starts_with('-') && !revision.is_empty() {
-            if let Ok(id) = self.gix.rev_parse_single(spec.as_str()) {
-                return Ok(id.detach());
-            }
+        let is_revision = !revision.starts_with('-') && !revision.is_empty();
+        if let Some(Ok(id)) = is_revision.then(|| self.gix.rev_parse_single(spec.as_str())) {
+            return Ok(id.detach());
         }
         let message = format!("'{}' names no {kind} here", revision.escape_debug());
         bail!(Refusal::new("unknown-revision", message))

@@ -87,7 +87,6 @@ impl Sandbox {
     }
 
     /// Prepares a program with the room's environment and nothing else of ours, in the repository.
-    #[expect(clippy::disallowed_methods, reason = "a test starts programs as a user does")]
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut path = std::ffi::OsString::from(program_folder());
         path.push(":");

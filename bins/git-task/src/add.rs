@@ -168,7 +168,7 @@ fn new_task(id: String, slug: Slug, repo: Repo, title: String) -> Task {
         created: now,
         updated: now,
         completed: None,
-        unknown: serde_json::Map::new(),
+        unknown: Map::new(),
     }
 }
 
@@ -177,7 +177,7 @@ fn repo_of(repository: &Repository) -> Result<Repo, Failure> {
     let path = path.to_str().map(str::to_owned).ok_or_else(|| {
         Failure::could_not("path", format!("the path of this repository is not UTF-8: '{}'", path.display()))
     })?;
-    Ok(Repo { key: repository.key(), path, unknown: serde_json::Map::new() })
+    Ok(Repo { key: repository.key(), path, unknown: Map::new() })
 }
 
 fn read_batch() -> Result<Vec<Wanted>, Failure> {

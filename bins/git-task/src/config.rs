@@ -180,7 +180,7 @@ fn write(path: &std::path::Path, layer: Layer, key: &str, value: &toml::Value) -
     } else {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create '{}'", folder.display()))?;
     }
-    let lock_folder = shared::config::folders::state()?;
+    let lock_folder = shared::folders::state()?;
     durable::private_folder(&lock_folder)?;
     let _lock = Lock::acquire(&lock_folder.join("config.lock"), durable::PATIENCE)?;
     let bytes = durable::read(path)?.unwrap_or_default();

@@ -81,7 +81,7 @@ impl From {
     pub(crate) fn find(&self, cx: &Context) -> Result<Subject, Failure> {
         let repository = cx.repository()?;
         if self.worktree || self.staged {
-            return self.from_index(cx, repository);
+            return self.of_index(cx, repository);
         }
         let rev = self.rev.as_deref().unwrap_or("HEAD");
         let tree = repository.tree(rev)?;
@@ -90,7 +90,7 @@ impl From {
         Ok(Subject { kind, rev: rev.to_owned(), commit: commit.or_else(|| repository.commit("HEAD").ok()), tree })
     }
 
-    fn from_index(&self, cx: &Context, repository: &Repository) -> Result<Subject, Failure> {
+    fn of_index(&self, cx: &Context, repository: &Repository) -> Result<Subject, Failure> {
         let worktree = own_worktree(repository)?;
         let place =
             tempfile::Builder::new().prefix("git-validate-").tempdir().context("cannot create a temporary folder")?;

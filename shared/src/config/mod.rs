@@ -51,10 +51,8 @@ impl Config {
             layers.push(layer::from_toml(&bytes, Layer::User, &user)?);
         }
         layers.push(layer::from_git(&git, Scope::User)?);
-        if let Some(repository) = repository {
-            if let Some((place, bytes)) = repository_file(repository)? {
-                layers.push(layer::from_toml(&bytes, Layer::Repository, &place)?);
-            }
+        if let Some((place, bytes)) = repository.map(repository_file).transpose()?.flatten() {
+            layers.push(layer::from_toml(&bytes, Layer::Repository, &place)?);
         }
         layers.push(layer::from_git(&git, Scope::Repository)?);
         layers.push(layer::from_environment()?);

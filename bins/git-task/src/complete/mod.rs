@@ -127,7 +127,7 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
             land::Landed::Moved { checkout, backup } => {
                 let mut answer = answer(&plan, &built, validated, checkout, false);
                 answer.backup = Some(backup);
-                answer.unblocked = finish(cx, &plan)?;
+                answer.unblocked = finish(cx, &plan, validated)?;
                 if !args.keep_worktree {
                     answer.worktree_removed = clean_up(cx, &plan)?;
                 }
@@ -239,9 +239,9 @@ fn answer(
 }
 
 /// Records the end of the task; returns the tasks that can start now.
-fn finish(cx: &Context, plan: &Plan) -> Result<Vec<String>, Failure> {
+fn finish(cx: &Context, plan: &Plan, validated: bool) -> Result<Vec<String>, Failure> {
     let unblocked = cx.registry()?.change(
-        |_| format!("complete {}", plan.task.slug),
+        |_| format!("complete {}{}", plan.task.slug, if validated { "" } else { " (unvalidated)" }),
         |tasks| {
             let ready = |tasks: &shared::registry::Tasks| -> Vec<String> {
                 let own = tasks.tasks.iter().filter(|task| task.status == State::Ready);
