@@ -3,7 +3,7 @@ use std::process::Stdio;
 
 use suite_tests::{Ran, Sandbox};
 
-const CHECKS: &str = "[[checks]]\nname = \"no-broken\"\ncommand = [\"sh\", \"-c\", \"! grep -rq broken .\"]\n";
+const CHECKS: &str = "[[checks]]\nname = \"words\"\ncommand = [\"sh\", \"-c\", \"! grep -rq 'brok[e]n' .\"]\n";
 
 /// A task with one commit on its branch, in a repository with checks.
 fn worked(room: &Sandbox, slug: &str, file: &str, content: &str) -> PathBuf {
@@ -155,7 +155,7 @@ fn a_checkout_follows_when_its_own_changes_do_not_overlap() {
     room.git(&["add", "staged"]);
     complete(&room, &["one", "--unvalidated"]).succeeds();
     assert!(room.repo().join("new").exists());
-    assert_eq!(room.git(&["status", "--porcelain"]), " M README\nA  staged\n?? untracked".trim_start());
+    assert_eq!(room.git(&["status", "--porcelain"]), " M README\nA  staged\n?? untracked");
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn a_checkout_with_changes_that_overlap_keeps_every_byte_and_can_take_nothing_ba
     complete(&room, &["one", "--unvalidated"]).succeeds().warns("overlap").warns("checkout --merge main");
     assert_ne!(room.git(&["rev-parse", "main"]), old);
     assert_eq!(std::fs::read_to_string(room.repo().join("README")).unwrap(), "my edit\n");
-    assert_eq!(room.git(&["status", "--porcelain"]), "M README");
+    assert_eq!(room.git(&["status", "--porcelain"]), " M README");
     // A commit there starts from the old base and so does not undo the merge.
     room.git(&["commit", "-qam", "mine"]);
     assert_eq!(room.git(&["show", "main:README"]), "from the task");
@@ -252,4 +252,17 @@ fn the_attributes_of_the_base_decide_wherever_it_runs() {
     room.git(&["worktree", "add", "-q", "--detach", linked.to_str().unwrap(), "HEAD~3"]);
     room.run_in(&linked, "git-task", &["complete", "one", "--unvalidated"]).succeeds();
     assert_eq!(room.git(&["show", "main:log"]), "start\ntheirs\nmine");
+}
+
+#[test]
+fn a_locked_index_in_the_checkout_is_waited_for_and_is_no_overlap() {
+    let room = room();
+    worked(&room, "one", "new", "fine\n");
+    let lock = room.repo().join(".git/index.lock");
+    std::fs::write(&lock, "").unwrap();
+    complete(&room, &["one", "--unvalidated"]).exits(128).warns("is locked by another git");
+    assert_eq!(room.git(&["symbolic-ref", "HEAD"]), "refs/heads/main");
+    assert_eq!(room.git(&["for-each-ref", "refs/backup"]), "");
+    std::fs::remove_file(&lock).unwrap();
+    complete(&room, &["one", "--unvalidated"]).succeeds();
 }

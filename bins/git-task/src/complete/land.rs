@@ -8,11 +8,14 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use shared::app::Context;
 use shared::clock;
+use shared::durable::{self, Lock};
 use shared::failure::Failure;
 use shared::output::Foreign;
 use shared::process::Git;
@@ -21,6 +24,9 @@ use shared::repository::Worktree;
 use super::Plan;
 use super::build::Built;
 use crate::fields::short_name;
+
+/// How long a git of the user's may hold the index of a checkout.
+const PATIENCE_WITH_INDEX: Duration = Duration::from_secs(5);
 
 /// What became of the checkout of the base.
 #[derive(Debug, Clone, Serialize)]
@@ -54,6 +60,10 @@ pub(crate) fn preview(cx: &Context, plan: &Plan, built: &Built) -> Result<Option
 }
 
 pub(crate) fn land(cx: &Context, plan: &Plan, built: &Built) -> Result<Landed, Failure> {
+    // One at a time: another landing in the same checkout would look like changes of the user's.
+    let folder = cx.repository()?.common_dir().join("codex-agents");
+    durable::private_folder(&folder)?;
+    let _lock = Lock::acquire(&folder.join("complete.lock"), durable::PATIENCE)?;
     let backup = format!("refs/backup/{}/{}", plan.task.slug, clock::stamp(clock::now()));
     let mut refs = vec![format!("create {backup} {}", plan.tip)];
     if built.commit == plan.old {
@@ -139,8 +149,24 @@ fn follow(
         arguments.push("--dry-run");
     }
     arguments.extend([old.as_str(), new.as_str()]);
-    let done = git.ask(&arguments)?;
-    Ok(if done.code == 0 { Ok(()) } else { Err(done.stderr.trim_start_matches("error: ").to_owned()) })
+    let end = Instant::now() + PATIENCE_WITH_INDEX;
+    loop {
+        let done = git.ask(&arguments)?;
+        if done.code == 0 {
+            return Ok(Ok(()));
+        }
+        // Somebody else's git is at work there; that says nothing about overlaps.
+        if !done.stderr.contains("index.lock") {
+            return Ok(Err(done.stderr.trim_start_matches("error: ").to_owned()));
+        }
+        if Instant::now() > end {
+            let message = format!("the index of '{}' is locked by another git", worktree.path.display());
+            return Err(
+                Failure::could_not("locked", message).hint("'git task doctor' names locks that were left behind")
+            );
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// A transaction of refs that git has prepared: locked, compared, and certain to succeed.
