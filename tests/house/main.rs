@@ -5,6 +5,7 @@ mod hostile;
 mod install;
 mod layers;
 mod pages;
+mod schemas;
 
 use std::fs;
 use std::path::{Path, PathBuf};

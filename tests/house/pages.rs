@@ -6,7 +6,7 @@ use suite_tests::{Ran, Sandbox, skip};
 use super::{files, programs, top};
 
 /// Returns the flags and subcommands of a help text.
-fn offered(help: &str) -> (BTreeSet<String>, Vec<String>) {
+pub(super) fn offered(help: &str) -> (BTreeSet<String>, Vec<String>) {
     let mut flags = BTreeSet::new();
     let mut commands = Vec::new();
     let mut part = "";

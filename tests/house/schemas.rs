@@ -1,0 +1,316 @@
+//! Every answer of every program against its published schema.
+//!
+//! Each program has a story that gives every command of its help something to answer. A command
+//! without a schema, an answer with a field that no schema names, and a field of a schema that no
+//! answer holds are failures all the same.
+
+mod check;
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use suite_tests::{Ran, Sandbox};
+
+use super::pages::offered;
+use super::programs;
+use check::Schemas;
+
+/// Programs whose schemas are still to be written.
+const WITHOUT: &[&str] = &["git-validate"];
+
+/// Fields that need what no story has: too many files, a path that is not UTF-8 and the like.
+const RARE: &[&str] = &["worktree_bytes", "command_bytes", "broken", "commit_problem"];
+
+/// Lists the commands of a program that answer, as the names of their schemas.
+fn answering(room: &Sandbox, program: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut ways: Vec<Vec<String>> = vec![Vec::new()];
+    while let Some(way) = ways.pop() {
+        let arguments: Vec<&str> = way.iter().map(String::as_str).chain(["-h"]).collect();
+        let help = room.run(program, &arguments).succeeds().stdout;
+        let (_, commands) = offered(&help);
+        let usage = help.lines().find(|line| line.starts_with("Usage:")).unwrap_or_default();
+        if !usage.ends_with("<COMMAND>") {
+            found.push(name(program, &way));
+        }
+        ways.extend(commands.into_iter().map(|command| way.iter().cloned().chain([command]).collect()));
+    }
+    found.sort();
+    found
+}
+
+fn name(program: &str, way: &[String]) -> String {
+    [&[program.to_owned()], way].concat().join("-")
+}
+
+/// A room in which every answer is checked.
+struct Story {
+    room: Sandbox,
+    program: &'static str,
+    commands: Vec<String>,
+    told: BTreeSet<String>,
+    schemas: Schemas,
+}
+
+impl Story {
+    fn of(program: &'static str) -> Story {
+        let room = Sandbox::new();
+        let commands = answering(&room, program);
+        Story { room, program, commands, told: BTreeSet::new(), schemas: Schemas::load() }
+    }
+
+    /// Runs the program with --json and checks each document that it prints; returns the last.
+    #[track_caller]
+    fn asks(&mut self, code: i32, arguments: &[&str]) -> Value {
+        self.asks_in(&self.room.repo(), code, arguments, "")
+    }
+
+    #[track_caller]
+    fn asks_in(&mut self, folder: &Path, code: i32, arguments: &[&str], input: &str) -> Value {
+        let mut command = self.room.command(self.program);
+        command.arg("--json").args(arguments).current_dir(folder);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let words = format!("{} --json {}", self.program, arguments.join(" "));
+        let ran = Ran::new(words, child.wait_with_output().unwrap()).exits(code);
+        if ran.stdout.is_empty() {
+            return self.failed(&ran);
+        }
+        let mut last = Value::Null;
+        let schema = self.schema_of(arguments);
+        for line in ran.stdout.lines() {
+            last = serde_json::from_str(line).unwrap_or_else(|e| panic!("`{}` printed {line}: {e}", ran.words));
+            self.fits(&schema, &last, &ran.words);
+            assert!(line.starts_with("{\"schema\":1,"), "`{}`: {line}", ran.words);
+        }
+        self.told.insert(schema);
+        last
+    }
+
+    /// A failure is one document on stderr, its status the exit code.
+    #[track_caller]
+    fn failed(&mut self, ran: &Ran) -> Value {
+        let line = ran.stderr.lines().last().unwrap_or_else(|| panic!("`{}` says nothing", ran.words));
+        let error: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("`{}` says {line}: {e}", ran.words));
+        self.fits("error", &error, &ran.words);
+        assert_eq!(error["error"]["status"], ran.code, "{}", ran.words);
+        error
+    }
+
+    #[track_caller]
+    fn fits(&mut self, schema: &str, value: &Value, words: &str) {
+        let problems = self.schemas.check(schema, value);
+        assert!(problems.is_empty(), "`{words}` against {schema}.json:\n{}\n{value:#}", problems.join("\n"));
+    }
+
+    /// The longest command that the arguments begin with.
+    #[track_caller]
+    fn schema_of(&self, arguments: &[&str]) -> String {
+        let words: Vec<String> = arguments.iter().map(|word| (*word).to_owned()).collect();
+        let names = (0..=words.len()).rev().map(|n| name(self.program, &words[..n]));
+        let mut known = names.filter(|name| self.commands.contains(name));
+        known.next().unwrap_or_else(|| panic!("{} has no command {words:?}", self.program))
+    }
+
+    /// Nothing was left out: no command, and no field of their schemas nor of `more`.
+    #[track_caller]
+    fn ends(self, more: &[&str]) {
+        let commands: BTreeSet<String> = self.commands.into_iter().collect();
+        assert_eq!(self.told, commands, "commands that the story told of, and those that there are");
+        let own = |file: &str| {
+            let name = file.trim_end_matches(".json");
+            commands.contains(name) || more.contains(&name)
+        };
+        let unseen = self.schemas.unseen(own);
+        let unseen: Vec<&String> =
+            unseen.iter().filter(|place| !RARE.iter().any(|rare| place.contains(&format!("/{rare}")))).collect();
+        assert!(unseen.is_empty(), "no answer holds {unseen:#?}");
+    }
+}
+
+#[test]
+fn every_command_has_a_schema() {
+    let room = Sandbox::empty();
+    let schemas = Schemas::load();
+    for program in programs() {
+        let without: Vec<String> =
+            answering(&room, &program).into_iter().filter(|command| !schemas.has(command)).collect();
+        assert!(without.is_empty() || WITHOUT.contains(&program.as_str()), "no schema for {without:?}");
+    }
+}
+
+/// A setting that needs trust, an open task, one that waits for it, and the checks of git-validate.
+fn plan(story: &mut Story) {
+    story.asks(0, &["init", "-n"]);
+    story.asks(0, &["init"]);
+    story.room.write(".codex-agent/config.toml", "[[checks]]\nname = \"unit\"\ncommand = [\"true\"]\n");
+    story.asks(0, &["config", "list"]);
+    story.asks(1, &["trust", "--show"]);
+    story.asks(128, &["trust"]);
+    story.asks(0, &["trust", "--yes"]);
+    story.asks(0, &["config", "get", "task.merge"]);
+    story.asks(0, &["config", "get", "checks.unit.command"]);
+    story.asks(128, &["config", "get", "task.merg"]);
+    story.asks(0, &["config", "set", "task.merge", "merge"]);
+    story.asks(129, &["config", "set", "task.merge", "fast"]);
+    story.asks(0, &["add", "Eat 🍎 \u{202e}now", "--slug", "eat", "--label", "food", "--goal", "x"]);
+    story.asks(0, &["edit", "eat", "--owner", "me", "--agent", "codex"]);
+    let batch = json!([
+        { "title": "sleep", "depends_on": ["eat"], "touches": ["bed"], "priority": -3 }, { "title": "wake" },
+    ]);
+    story.asks_in(&story.room.repo(), 0, &["add", "--batch"], &batch.to_string());
+    story.asks_in(&story.room.repo(), 128, &["add", "--batch"], "[{}]");
+    story.asks(0, &["add", "-n", "nothing"]);
+    story.asks(0, &["list"]);
+    story.asks(0, &["show", "eat"]);
+    story.asks(0, &["show", "sleep"]);
+    story.asks(128, &["show", "eet"]);
+    story.asks(128, &["edit", "eat", "--depends-on", "sleep"]);
+    story.asks(0, &["edit", "wake", "--title", "get up"]);
+    story.asks(129, &["edit"]);
+    story.asks(0, &["drop", "wake"]);
+    story.asks(0, &["undo"]);
+    story.asks(128, &["undo", "99"]);
+}
+
+/// The worktree of a task, with a job, a verdict and something that would be lost.
+fn work(story: &mut Story) {
+    story.asks(0, &["worktree", "add", "-n", "eat"]);
+    let path = story.asks(0, &["worktree", "add", "eat"])["worktree"].as_str().unwrap().to_owned();
+    let tree = Path::new(&path);
+    story.room.write_in(tree, "apple", "x\n");
+    story.room.commit_in(tree, "eat");
+    story.room.run("git-validate", &["task/eat"]).succeeds();
+    story.room.run("git-worker", &["launch", "eat", "--", "sleep", "60"]).succeeds();
+    story.asks(128, &["complete", "eat"]);
+    story.room.run("git-worker", &["stop", "--grace", "0", "eat"]).succeeds();
+    story.asks(0, &["status"]);
+    story.asks(0, &["worktree", "list"]);
+    story.asks(0, &["worktree", "add", "wake"]);
+    let other = story.asks(0, &["show", "wake"])["worktree"].as_str().unwrap().to_owned();
+    story.room.write_in(Path::new(&other), "README", "one\nWAKE\nthree\n");
+    story.asks(128, &["complete", "wake"]);
+    story.room.commit_in(Path::new(&other), "wake");
+    story.room.write_in(Path::new(&other), "dream", "x\n");
+    story.asks(128, &["worktree", "remove", "wake"]);
+    story.asks(128, &["worktree", "remove", "sleep"]);
+    story.asks(0, &["worktree", "remove", "--force", "wake"]);
+}
+
+/// Landing with and without a verdict, beside a checkout that cannot follow.
+fn land(story: &mut Story) {
+    story.asks(128, &["complete", "sleep"]);
+    story.asks(0, &["complete", "-n", "eat"]);
+    story.asks(0, &["complete", "eat"]);
+    story.room.write("README", "one\nMAIN\nthree\n");
+    story.room.git(&["commit", "-q", "-m", "the base moves", "README"]);
+    story.asks(1, &["complete", "--unvalidated", "wake"]);
+    let path = story.asks(0, &["worktree", "add", "sleep"])["worktree"].as_str().unwrap().to_owned();
+    story.room.write_in(Path::new(&path), "README", "one\nMAIN\nthree\nsleep\n");
+    story.room.commit_in(Path::new(&path), "sleep");
+    story.asks(1, &["complete", "sleep"]);
+    story.room.write("README", "one\nMAIN\nthree\nmine\n");
+    let landed = story.asks(0, &["complete", "--unvalidated", "sleep"]);
+    assert_eq!(landed["checkout"]["followed"], false, "{landed}");
+    story.asks(0, &["log"]);
+}
+
+#[test]
+fn git_task_answers_as_its_schemas_say() {
+    let mut story = Story::of("git-task");
+    plan(&mut story);
+    work(&mut story);
+    land(&mut story);
+    // What is not there any more: a branch, and a whole repository.
+    story.room.git(&["branch", "-D", "task/wake"]);
+    story.asks(1, &["doctor"]);
+    story.asks(1, &["doctor", "--fix"]);
+    story.asks(0, &["list", "--closed"]);
+    let registry = std::fs::read_to_string(story.room.data().join("tasks.json")).unwrap();
+    story.fits("registry", &serde_json::from_str(&registry).unwrap(), "tasks.json");
+    for line in std::fs::read_to_string(story.room.data().join("tasks.log.jsonl")).unwrap().lines() {
+        let log = json!({ "schema": 1, "changes": [serde_json::from_str::<Value>(line).unwrap()], "unreadable": 0 });
+        story.fits("git-task-log", &log, "tasks.log.jsonl");
+    }
+    std::fs::rename(story.room.repo(), story.room.path().join("elsewhere")).unwrap();
+    let away = story.asks_in(&story.room.home(), 0, &["status", "--all"], "");
+    assert!(away["repositories"][0]["unreadable"].is_string(), "{away}");
+    story.ends(&["registry", "error"]);
+}
+
+#[test]
+fn git_hydrate_answers_as_its_schema_says() {
+    let mut story = Story::of("git-hydrate");
+    let tree = story.room.path().join("tree");
+    story.room.write(".gitignore", "cache\n");
+    story.room.write(".worktreeinclude", "cache\n");
+    story.room.write("cache/x", "x");
+    std::os::unix::net::UnixListener::bind(story.room.repo().join("cache/socket")).unwrap();
+    story.room.commit("rules");
+    story.room.git(&["worktree", "add", "-q", "--no-checkout", tree.to_str().unwrap()]);
+    story.asks_in(&tree, 0, &["-n"], "");
+    let filled = story.asks_in(&tree, 0, &[], "");
+    assert_eq!(filled["skipped"].as_array().unwrap().len(), 1, "{filled}");
+    story.asks_in(&tree, 0, &[], "");
+    story.asks_in(&story.room.home(), 128, &[], "");
+    story.asks_in(&tree, 129, &["--nonsense"], "");
+    story.ends(&[]);
+}
+
+#[test]
+fn git_worker_answers_as_its_schemas_say() {
+    let mut story = Story::of("git-worker");
+    story.room.run("git-task", &["add", "one"]).succeeds();
+    story.room.run("git-task", &["worktree", "add", "one"]).succeeds();
+    story.room.user_config("[agents.echo]\ncommand = [\"sh\", \"-c\", \"echo done > file; echo $0\"]\n");
+    story.asks(0, &["launch", "-n", "--", "true"]);
+    story.asks(0, &["launch", "one", "--agent", "echo", "--prompt", "a line\nand another"]);
+    story.asks(0, &["wait", "one", "--timeout", "30s"]);
+    story.asks(0, &["launch", "--timeout", "1h", "--", "sh", "-c", "echo hello; exec sleep 60"]);
+    story.asks(0, &["status", "--all"]);
+    story.asks(128, &["wait", "main", "--timeout", "1ms"]);
+    story.asks(0, &["stop", "--grace", "0", "main"]);
+    story.asks(0, &["stop", "main"]);
+    story.asks(1, &["wait", "main"]);
+    story.asks(0, &["wait", "one", "--timeout", "30s"]);
+    story.asks(0, &["logs", "main"]);
+    story.asks(0, &["list"]);
+    story.asks(0, &["status", "--all"]);
+    story.asks(128, &["status", "nobody"]);
+    story.asks(128, &["launch", "--", "no-such-program"]);
+    story.ends(&[]);
+}
+
+#[test]
+fn git_agent_merge_answers_as_its_schema_says() {
+    let mut story = Story::of("git-agent-merge");
+    let room = &story.room;
+    for (task, line) in [("one", "ONE"), ("two", "TWO")] {
+        room.run("git-task", &["add", task]).succeeds();
+        let path = room.run("git-task", &["worktree", "add", task]).succeeds().text().to_owned();
+        let strange = std::os::unix::ffi::OsStrExt::from_bytes(b"not-\xff-utf8");
+        std::fs::write(Path::new(&path).join::<&std::ffi::OsStr>(strange), line).unwrap();
+        room.write_in(Path::new(&path), "README", &format!("one\n{line}\nthree\n"));
+        room.commit_in(Path::new(&path), task);
+        room.write_in(Path::new(&path), "more", line);
+    }
+    room.git(&["checkout", "-q", "--orphan", "stranger"]);
+    room.commit("no common history");
+    room.git(&["checkout", "-q", "-f", "main"]);
+    story.asks(0, &["check", "one"]);
+    story.asks(1, &["check", "--all", "--dirty"]);
+    let told = story.asks(128, &["check", "stranger", "one"]);
+    assert_eq!(told["branches"][0]["verdict"], "could-not-tell");
+    story.room.git(&["branch", "lost", "main"]);
+    let blob = story.room.git(&["rev-parse", "task/one:README"]);
+    std::fs::remove_file(story.room.repo().join(".git/objects").join(&blob[..2]).join(&blob[2..])).unwrap();
+    let told = story.asks(128, &["check", "one", "two"]);
+    assert_eq!(told["pairs"][0]["verdict"], "could-not-tell", "{told}");
+    story.asks(128, &["check", "nonsense"]);
+    story.asks(129, &["check", "--nonsense"]);
+    story.asks_in(&story.room.home(), 128, &["check"], "");
+    story.ends(&[]);
+}
