@@ -131,6 +131,8 @@ fn an_empty_branch_is_nothing_to_merge() {
     room.run("git-task", &["add", "one"]).succeeds();
     room.run("git-task", &["worktree", "add", "one"]).succeeds();
     complete(&room, &["one"]).exits(1).warns("no commits");
+    room.write("../repo.worktrees/one/loose", "not nothing\n");
+    complete(&room, &["one"]).exits(128).warns("untracked: loose");
 }
 
 #[test]

@@ -116,6 +116,7 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
         tries += 1;
         let plan = plan(cx, &args)?;
         refuse_unfinished_work(cx, &plan)?;
+        refuse_empty(&plan)?;
         let built = build::build(cx, &plan)?;
         let validated = gate::pass(cx, &plan, &built, &args)?;
         if args.dry_run {
@@ -168,13 +169,6 @@ fn plan(cx: &Context, args: &Args) -> Result<Plan, Failure> {
     let gone =
         |name: &str| Failure::could_not("unknown-revision", format!("the branch '{}' is gone", short_name(name)));
     let tip = repository.tip(&branch)?.ok_or_else(|| gone(&branch))?;
-    if task.base.as_ref().and_then(|base| base.commit.as_ref()) == Some(&tip.to_string()) {
-        return Err(Failure::no(
-            "empty",
-            format!("there is nothing to merge: the branch of '{}' has no commits", task.slug),
-        )
-        .hint(format!("'git task drop {}' gives the task up", task.slug)));
-    }
     let base = match &task.base {
         Some(base) => base.name.clone(),
         None => fields::find_base(cx, repository, None)?.name,
@@ -213,6 +207,16 @@ fn refuse_unfinished_work(cx: &Context, plan: &Plan) -> Result<(), Failure> {
     Err(Failure::could_not("uncommitted", message)
         .details(serde_json::json!({ "losses": changes }))
         .hint(format!("commit it, or put it aside, in '{}'", worktree.path.display())))
+}
+
+/// Asked after the unfinished work: what is only not committed yet is not nothing.
+fn refuse_empty(plan: &Plan) -> Result<(), Failure> {
+    let slug = &plan.task.slug;
+    if plan.task.base.as_ref().and_then(|base| base.commit.as_ref()) != Some(&plan.tip.to_string()) {
+        return Ok(());
+    }
+    Err(Failure::no("empty", format!("there is nothing to merge: the branch of '{slug}' has no commits"))
+        .hint(format!("'git task drop {slug}' gives the task up")))
 }
 
 fn answer(
