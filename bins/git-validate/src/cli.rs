@@ -9,7 +9,7 @@ use crate::{hooks, run, show};
 ///
 /// The same tree with the same checks is answered from its note at once. Nothing of yours is touched: the checks run in a copy.
 #[derive(Debug, Parser)]
-#[command(name = "git-validate", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
+#[command(name = "git-validate", version, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,

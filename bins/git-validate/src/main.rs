@@ -12,12 +12,18 @@ mod verdict;
 use std::process::ExitCode;
 
 use shared::app::{self, Context};
+use shared::failure::Failure;
 
 use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     app::run(|cli: Cli| {
         let cx = Context::open(&cli.global)?;
+        if cli.command.is_some() && cli.run.is_given() {
+            return Err(Failure::usage(
+                "what to run cannot be given together with a subcommand; a revision of that name goes after '--'",
+            ));
+        }
         match cli.command {
             None => run::run(&cx, cli.run),
             Some(Command::Show(args)) => show::run(&cx, args),

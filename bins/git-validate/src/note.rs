@@ -1,9 +1,10 @@
 //! The note on a tree under `refs/notes/validate`: a line of JSON for each check and configuration.
 //!
 //! Written as git's notes are (`notes.c`), but with a compare-and-swap of the ref, which `git notes
-//! add` lacks: two writers at once lose nothing. Lines that are not ours stay as they are.
+//! add` lacks: two writers at once lose nothing. Our own writers queue, so that they need not race.
+//! Lines that are not ours stay as they are.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::thread;
 use std::time::Duration;
 
@@ -12,8 +13,9 @@ use gix::ObjectId;
 use gix::object::tree::EntryKind;
 use rustix::rand::{GetRandomFlags, getrandom};
 use shared::app::Context;
-use shared::durable;
+use shared::durable::{self, Lock};
 use shared::failure::Failure;
+use shared::folders;
 use shared::repository::Repository;
 
 use crate::verdict::Line;
@@ -24,6 +26,9 @@ pub(crate) const REF: &str = "refs/notes/validate";
 /// A race is lost at most this often; each loss means that somebody else has written.
 const TRIES: u32 = 200;
 
+/// A lock of the ref that is older than this belongs to nobody; shorter than the tries take together.
+const STALE: Duration = Duration::from_secs(10);
+
 /// Reads the lines of a tree's note that this version understands.
 ///
 /// # Errors
@@ -32,7 +37,12 @@ pub(crate) fn read(repository: &Repository, tree: ObjectId) -> Result<Vec<Line>>
     let Some(tip) = repository.tip(REF)? else { return Ok(Vec::new()) };
     let Some(found) = find(repository, tip, tree)? else { return Ok(Vec::new()) };
     let lines = found.content.split(|byte| *byte == b'\n');
-    Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    Ok(lines.filter_map(parse_line).collect())
+}
+
+/// Reads one line; nothing if it is not ours, or of a newer version.
+fn parse_line(line: &[u8]) -> Option<Line> {
+    serde_json::from_slice(line).ok().filter(|line: &Line| line.schema == 1)
 }
 
 /// Adds lines to a tree's note; a line for the same check and configuration gives way.
@@ -42,6 +52,10 @@ pub(crate) fn read(repository: &Repository, tree: ObjectId) -> Result<Vec<Line>>
 pub(crate) fn write(cx: &Context, tree: ObjectId, lines: &[Line]) -> Result<(), Failure> {
     let repository = cx.repository()?;
     let git = cx.git()?.setting("core.fsync=reference");
+    let place = folders::cache()?.join("validate").join(repository.key());
+    durable::private_folder(&place)?;
+    let _queue = Lock::acquire(&place.join("notes.lock"), durable::PATIENCE)?;
+    let mut reason = String::new();
     for _ in 0..TRIES {
         let tip = repository.tip(REF)?;
         let commit = commit(repository, tip, tree, lines)?;
@@ -50,14 +64,25 @@ pub(crate) fn write(cx: &Context, tree: ObjectId, lines: &[Line]) -> Result<(), 
         if done.code == 0 {
             return Ok(());
         }
-        if repository.tip(REF)? == tip && !done.stderr.contains(".lock") {
-            return Err(Failure::could_not("notes", format!("cannot write the verdict: {}", done.stderr)));
+        reason = done.stderr;
+        if repository.tip(REF)? == tip && !reason.contains(".lock") {
+            break;
         }
+        remove_stale_lock(repository);
         let mut random = [0_u8; 1];
         getrandom(&mut random, GetRandomFlags::empty()).context("the system gives no random numbers")?;
         thread::sleep(Duration::from_millis(1 + u64::from(random[0]) / 16));
     }
-    Err(Failure::could_not("notes", format!("'{REF}' is changed by others all the time; the verdict is not recorded")))
+    Err(Failure::could_not("notes", format!("cannot write the verdict to '{REF}': {reason}")))
+}
+
+/// Git holds the lock of a ref for moments; one that stays was left by a git that was killed.
+fn remove_stale_lock(repository: &Repository) {
+    let path = repository.common_dir().join(format!("{REF}.lock"));
+    let age = path.symlink_metadata().and_then(|facts| facts.modified()).ok().and_then(|time| time.elapsed().ok());
+    if age.is_some_and(|age| age > STALE) {
+        let _ = fs::remove_file(path);
+    }
 }
 
 struct Found {
@@ -121,8 +146,7 @@ fn commit(repository: &Repository, tip: Option<ObjectId>, tree: ObjectId, lines:
 
 fn merged(old: &[u8], lines: &[Line]) -> Result<Vec<u8>> {
     let replaced = |line: &[u8]| {
-        let known: Option<Line> = serde_json::from_slice(line).ok();
-        known.is_some_and(|known| lines.iter().any(|new| new.check == known.check && new.key == known.key))
+        parse_line(line).is_some_and(|known| lines.iter().any(|new| new.check == known.check && new.key == known.key))
     };
     let mut text = Vec::new();
     for line in old.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && !replaced(line)) {

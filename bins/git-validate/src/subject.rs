@@ -77,6 +77,11 @@ impl From {
         From { staged: true, ..From::default() }
     }
 
+    /// Says whether anything was asked for.
+    pub(crate) fn is_given(&self) -> bool {
+        self.rev.is_some() || self.worktree || self.staged
+    }
+
     /// Finds the tree.
     pub(crate) fn find(&self, cx: &Context) -> Result<Subject, Failure> {
         let repository = cx.repository()?;
@@ -95,7 +100,7 @@ impl From {
         let place =
             tempfile::Builder::new().prefix("git-validate-").tempdir().context("cannot create a temporary folder")?;
         let copy = place.path().join("index");
-        let index = index_file(cx, repository);
+        let index = index_file(repository, &worktree);
         match std::fs::copy(&index, &copy) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                 return Err(Failure::could_not("read", format!("cannot copy the index '{}': {e}", index.display())));
@@ -103,6 +108,8 @@ impl From {
             Ok(_) | Err(_) => {}
         }
         let git = cx.git_in(&worktree)?.reading().env("GIT_INDEX_FILE", &copy);
+        // A split index would write its other half into the user's git folder.
+        let git = git.setting("core.splitIndex=false");
         if self.worktree {
             git.run(["add", "--all"]).context("cannot read the worktree")?;
         }
@@ -112,8 +119,8 @@ impl From {
     }
 
     /// Says that there is work which the default, HEAD, does not hold.
-    pub(crate) fn warn_of_changes(&self, cx: &Context) {
-        if self.rev.is_some() || self.worktree || self.staged || cx.output.is_json() {
+    pub(crate) fn note_changes(&self, cx: &Context) {
+        if self.is_given() || cx.output.is_json() {
             return;
         }
         let Ok(worktree) = cx.repository().and_then(own_worktree) else { return };
@@ -142,10 +149,10 @@ fn own_worktree(repository: &Repository) -> Result<Worktree, Failure> {
     })
 }
 
-/// The index of the commit that is being made, where a hook names one.
-fn index_file(cx: &Context, repository: &Repository) -> PathBuf {
-    match std::env::var_os("GIT_INDEX_FILE") {
-        Some(path) => cx.folder().join(Path::new(&path)),
+/// The index of the commit that is being made, where a hook names one; from the top of the worktree, as git counts.
+fn index_file(repository: &Repository, worktree: &Worktree) -> PathBuf {
+    match std::env::var_os("GIT_INDEX_FILE").filter(|path| !path.is_empty()) {
+        Some(path) => worktree.path.join(Path::new(&path)),
         None => repository.git_dir().join("index"),
     }
 }

@@ -124,7 +124,8 @@ pub(crate) fn judge(rows: &[Row]) -> Verdict {
 
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let from = if self.cached && self.verdict != Verdict::None { "  (from its note)" } else { "" };
+        let noted = self.cached && !matches!(self.verdict, Verdict::None | Verdict::NoChecks);
+        let from = if noted { "  (from its note)" } else { "" };
         writeln!(f, "{}  {}{from}", self.verdict, self.subject)?;
         if self.verdict == Verdict::Pass && self.cached {
             return Ok(());

@@ -6,4 +6,4 @@ mod tree;
 
 pub use git::{Done, Git, Hooks, LOCAL_ENVIRONMENT};
 pub use program::{command, find, scrub, suite_program};
-pub use tree::{Identity, boot_id, descendants, end, marked};
+pub use tree::{Identity, boot_id, descendants, end, in_group, marked};

@@ -92,6 +92,13 @@ pub fn marked(marker: &str) -> Vec<Identity> {
         .collect()
 }
 
+/// Lists the living processes of a process group.
+pub fn in_group(group: i32) -> Vec<Identity> {
+    let member = |pid: i32| stat(pid).filter(|stat| stat.group == group && !stat.is_dead()).map(|stat| (pid, stat.start));
+    let members = all_pids().filter_map(member);
+    members.map(|(pid, start)| Identity { pid, start, boot: boot_id().to_owned() }).collect()
+}
+
 /// Ends all `members`: TERM, a grace, then KILL until nobody is left; returns who was left after 5 s of that.
 ///
 /// `members` is asked again each time, because a tree grows while it is cut.
@@ -127,6 +134,7 @@ pub fn end(members: impl Fn() -> Vec<Identity>, grace: Duration) -> Vec<Identity
 struct Stat {
     state: u8,
     parent: i32,
+    group: i32,
     start: u64,
 }
 
@@ -143,8 +151,9 @@ fn stat(pid: i32) -> Option<Stat> {
     let mut fields = text[text.rfind(')')? + 1..].split_ascii_whitespace();
     let state = *fields.next()?.as_bytes().first()?;
     let parent = fields.next()?.parse().ok()?;
-    let start = fields.nth(17)?.parse().ok()?;
-    Some(Stat { state, parent, start })
+    let group = fields.next()?.parse().ok()?;
+    let start = fields.nth(16)?.parse().ok()?;
+    Some(Stat { state, parent, group, start })
 }
 
 fn all_pids() -> impl Iterator<Item = i32> {

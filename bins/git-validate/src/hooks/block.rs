@@ -79,7 +79,7 @@ fn lines(hook: &str) -> String {
         "pre-push" => (
             "git_validate_refs=$(cat)\n",
             "printf '%s\\n' \"$git_validate_refs\" | ",
-            "exec <<GIT_VALIDATE_END\n$git_validate_refs\nGIT_VALIDATE_END\n",
+            "if [ -n \"$git_validate_refs\" ]; then\nexec <<GIT_VALIDATE_END\n$git_validate_refs\nGIT_VALIDATE_END\nelse\nexec </dev/null\nfi\n",
         ),
         _ => ("", "", ""),
     };

@@ -115,6 +115,7 @@ pub(crate) fn install(cx: &Context, args: InstallArgs) -> Result<Status, Failure
 fn install_one(folder: &Path, hook: Hook, dry_run: bool) -> Result<Row, Failure> {
     let path = folder.join(hook.name());
     let row = |action, beside| Row { hook: hook.name(), path: path.clone(), action, beside };
+    let kept = folder.join(hook.kept());
     let there = read(&path)?;
     if there.as_ref().is_some_and(|there| block::is_in(&there.content)) {
         return Ok(row("present", None));
@@ -123,16 +124,20 @@ fn install_one(folder: &Path, hook: Hook, dry_run: bool) -> Result<Row, Failure>
         fs::create_dir_all(folder).with_context(|| format!("cannot create '{}'", folder.display()))?;
     }
     match there {
+        // An interrupted install has kept the old one and not yet written ours.
+        None if kept.symlink_metadata().is_ok() => {
+            write(&path, &block::alone(hook.name(), Some(&hook.kept())), 0o755, dry_run)?;
+            Ok(row("installed", Some("before")))
+        }
         None => {
             write(&path, &block::alone(hook.name(), None), 0o755, dry_run)?;
             Ok(row("installed", Some("alone")))
         }
-        Some(there) if there.is_executable() && block::is_shell_script(&there.content) => {
+        Some(there) if there.is_ours_to_change() && block::is_shell_script(&there.content) => {
             write(&path, &block::put_in(&there.content, hook.name()), there.mode, dry_run)?;
             Ok(row("installed", Some("in-script")))
         }
         Some(_) => {
-            let kept = folder.join(hook.kept());
             if kept.symlink_metadata().is_ok() {
                 return Err(Failure::could_not("exists", format!("'{}' is in the way", kept.display())));
             }
@@ -191,18 +196,24 @@ fn uninstall_one(folder: &Path, hook: Hook, dry_run: bool) -> Result<Row, Failur
 struct There {
     content: Vec<u8>,
     mode: u32,
+    is_link: bool,
 }
 
 impl There {
-    fn is_executable(&self) -> bool {
-        self.mode & 0o111 != 0
+    /// What a link leads to may be a file of the project; what git does not run is not to begin to run.
+    fn is_ours_to_change(&self) -> bool {
+        !self.is_link && self.mode & 0o111 != 0
     }
 }
 
 fn read(path: &Path) -> Result<Option<There>, Failure> {
-    let Some(content) = durable::read(path)? else { return Ok(None) };
+    let is_link = path.symlink_metadata().is_ok_and(|facts| facts.is_symlink());
+    let Some(content) = durable::read(path)? else {
+        // A link that leads nowhere is a hook that git does not run, and still somebody's.
+        return Ok(is_link.then(|| There { content: Vec::new(), mode: 0, is_link }));
+    };
     let facts = fs::metadata(path).with_context(|| format!("cannot look at '{}'", path.display()))?;
-    Ok(Some(There { content, mode: facts.permissions().mode() & 0o7777 }))
+    Ok(Some(There { content, mode: facts.permissions().mode() & 0o7777, is_link }))
 }
 
 fn write(path: &Path, content: &[u8], mode: u32, dry_run: bool) -> Result<(), Failure> {
@@ -242,8 +253,13 @@ pub(crate) fn called(cx: &Context, args: HookArgs) -> Result<Status, Failure> {
     match args.hook {
         Hook::PreCommit => run::run(cx, run::Args::of(From::staged())),
         Hook::PrePush => {
-            for commit in pushed()? {
-                let status = run::run(cx, run::Args::of(From::rev(&commit)))?;
+            for id in pushed()? {
+                if cx.repository()?.tree(&id).is_err() {
+                    // A tag may name a file, which no check can judge.
+                    cx.output.note(format!("{id} is no commit; not validated"));
+                    continue;
+                }
+                let status = run::run(cx, run::Args::of(From::rev(&id)))?;
                 if status != Status::Done {
                     return Ok(status);
                 }
@@ -253,10 +269,18 @@ pub(crate) fn called(cx: &Context, args: HookArgs) -> Result<Status, Failure> {
     }
 }
 
-/// Reads which commits are pushed: `<local ref> <local id> <remote ref> <remote id>`; deletions push none.
+/// Reads what is pushed: `<local ref> <local id> <remote ref> <remote id>`; deletions push nothing, notes are no work.
 fn pushed() -> Result<BTreeSet<String>, Failure> {
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).context("cannot read which commits are pushed")?;
-    let ids = text.lines().filter_map(|line| line.split(' ').nth(1)).filter(|id| id.bytes().any(|byte| byte != b'0'));
-    Ok(ids.map(str::to_owned).collect())
+    let mut text = Vec::new();
+    std::io::stdin().read_to_end(&mut text).context("cannot read which commits are pushed")?;
+    let text = String::from_utf8_lossy(&text);
+    let mut ids = BTreeSet::new();
+    for line in text.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        let (Some(id), Some(remote)) = (words.get(1), words.get(2)) else { continue };
+        if id.bytes().any(|byte| byte != b'0') && !remote.starts_with("refs/notes/") {
+            ids.insert((*id).to_owned());
+        }
+    }
+    Ok(ids)
 }

@@ -1,6 +1,8 @@
 //! `git validate`: what the note does not answer is run, and noted.
 
+mod child;
 mod output;
+mod own;
 mod pool;
 mod slot;
 
@@ -8,14 +10,16 @@ use shared::app::Context;
 use shared::clock;
 use shared::exit::Status;
 use shared::failure::Failure;
+use shared::output::Foreign;
 
 use crate::checks::{self, Check};
 use crate::note;
 use crate::show::{noted, of_line};
 use crate::subject::{From, Subject};
-use crate::verdict::{Answer, CheckStatus, Line, Verdict, judge};
+use crate::verdict::{Answer, Line, Verdict, judge};
 
-use pool::{Ended, Pool};
+use child::Ended;
+use pool::Pool;
 use slot::Slot;
 
 /// What to judge, and how.
@@ -39,14 +43,23 @@ impl Args {
     pub(crate) fn of(from: From) -> Args {
         Args { from, only: Vec::new(), force: false, dry_run: false }
     }
+
+    /// Says whether anything of it was asked for.
+    pub(crate) fn is_given(&self) -> bool {
+        self.from.is_given() || !self.only.is_empty() || self.force || self.dry_run
+    }
 }
 
 pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     let checks = chosen(checks::configured(cx)?, &args.only)?;
     let subject = args.from.find(cx)?;
-    args.from.warn_of_changes(cx);
-    let answer = judge_subject(cx, &args, &checks, subject)?;
+    let (answer, recorded) = judge_subject(cx, &args, &checks, subject)?;
     cx.output.answer(&answer)?;
+    // What was found out is told, also when it could not be kept.
+    recorded?;
+    if args.dry_run {
+        return Ok(Status::Done);
+    }
     Ok(match answer.verdict {
         Verdict::Pass => Status::Done,
         Verdict::Fail | Verdict::TimedOut | Verdict::None => Status::No,
@@ -70,16 +83,27 @@ fn chosen(checks: Vec<Check>, only: &[String]) -> Result<Vec<Check>, Failure> {
     Ok(checks.into_iter().filter(|check| only.is_empty() || only.contains(&check.name)).collect())
 }
 
-fn judge_subject(cx: &Context, args: &Args, checks: &[Check], subject: Subject) -> Result<Answer, Failure> {
+type Recorded = Result<(), Failure>;
+
+fn judge_subject(cx: &Context, args: &Args, checks: &[Check], subject: Subject) -> Result<(Answer, Recorded), Failure> {
     let lines = if args.force { Vec::new() } else { note::read(cx.repository()?, subject.tree)? };
     let mut answer = noted(subject, checks, &lines);
     let open: Vec<&Check> =
         checks.iter().zip(&answer.checks).filter(|(_, row)| !row.is_settled()).map(|(check, _)| check).collect();
-    if open.is_empty() || args.dry_run {
-        return Ok(answer);
+    if open.is_empty() {
+        return Ok((answer, Ok(())));
     }
+    if args.dry_run {
+        // What would run counts as not run.
+        let lines: Vec<Line> =
+            lines.into_iter().filter(|line| !open.iter().any(|check| check.name == line.check)).collect();
+        return Ok((noted(answer.subject, checks, &lines), Ok(())));
+    }
+    args.from.note_changes(cx);
     let results = run_checks(cx, &answer.subject, &open)?;
-    note::write(cx, answer.subject.tree, &results)?;
+    // What has ended is worth keeping, also when a signal has ended the rest.
+    let recorded = if results.is_empty() { Ok(()) } else { note::write(cx, answer.subject.tree, &results) };
+    pool::refuse_if_interrupted()?;
     for line in &results {
         if let Some(row) = answer.checks.iter_mut().find(|row| row.name == line.check) {
             *row = of_line(line, false);
@@ -87,9 +111,10 @@ fn judge_subject(cx: &Context, args: &Args, checks: &[Check], subject: Subject) 
     }
     answer.cached = false;
     answer.verdict = judge(&answer.checks);
-    Ok(answer)
+    Ok((answer, recorded))
 }
 
+/// Runs the checks whose business the tree is; the rest is skipped, and what a signal ended is left out.
 fn run_checks(cx: &Context, subject: &Subject, open: &[&Check]) -> Result<Vec<Line>, Failure> {
     let paths =
         if open.iter().any(|check| !check.paths.is_empty()) { checks::paths_of(cx, subject.tree)? } else { Vec::new() };
@@ -99,22 +124,26 @@ fn run_checks(cx: &Context, subject: &Subject, open: &[&Check]) -> Result<Vec<Li
             concerned.push(*check);
         }
     }
-    let ended = if concerned.is_empty() {
-        Vec::new()
-    } else {
-        let slot = Slot::take(cx)?;
-        slot.fill(cx, subject)?;
-        let ended = Pool::new(cx, &slot, subject)?.run(&concerned)?;
-        slot.release();
-        ended
-    };
-    Ok(open
-        .iter()
-        .map(|check| match concerned.iter().position(|other| other.name == check.name) {
-            Some(at) => line(check, &ended[at]),
-            None => line(check, &Ended::skipped()),
-        })
-        .collect())
+    let ended = if concerned.is_empty() { Vec::new() } else { run_concerned(cx, subject, &concerned)? };
+    let lines = open.iter().filter_map(|check| match concerned.iter().position(|other| other.name == check.name) {
+        Some(at) => ended[at].as_ref().map(|ended| line(check, ended)),
+        None => Some(line(check, &Ended::skipped())),
+    });
+    Ok(lines.collect())
+}
+
+fn run_concerned(cx: &Context, subject: &Subject, checks: &[&Check]) -> Result<Vec<Option<Ended>>, Failure> {
+    let slot = Slot::take(cx)?;
+    slot.fill(cx, subject)?;
+    let ended = Pool::new(cx, &slot, subject)?.run(checks)?;
+    let changed = slot.changed(cx);
+    if let Some(first) = changed.first() {
+        let first = Foreign(first);
+        let more = if changed.len() == 1 { String::new() } else { format!(" and {} more", changed.len() - 1) };
+        cx.output.warn(format!("the checks changed files of the tree, in their copy: '{first}'{more}"));
+    }
+    slot.release();
+    Ok(ended)
 }
 
 fn line(check: &Check, ended: &Ended) -> Line {
@@ -127,11 +156,5 @@ fn line(check: &Check, ended: &Ended) -> Line {
         tail: ended.tail.clone(),
         reason: ended.reason.clone(),
         time: clock::now(),
-    }
-}
-
-impl Ended {
-    fn skipped() -> Ended {
-        Ended { status: CheckStatus::Skipped, duration: std::time::Duration::ZERO, tail: String::new(), reason: None }
     }
 }

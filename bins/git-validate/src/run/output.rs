@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -13,33 +14,40 @@ const TAIL: usize = 3 << 10;
 
 /// The output of one check, read by a thread of its own.
 pub(super) struct Capture {
-    end: Receiver<String>,
+    kept: Arc<Mutex<Kept>>,
+    end: Receiver<()>,
 }
 
 impl Capture {
     /// Starts to read.
     pub(super) fn start(mut reader: impl Read + Send + 'static) -> Capture {
+        let kept = Arc::new(Mutex::new(Kept::default()));
         let (sender, end) = channel();
+        let shared = Arc::clone(&kept);
         thread::spawn(move || {
-            let mut kept = Kept::default();
+            // Dropped with the thread, which says that the end is reached.
+            let _sender = sender;
             let mut buffer = vec![0; 64 << 10];
             loop {
                 match reader.read(&mut buffer) {
                     Ok(0) => break,
-                    Ok(count) => kept.add(&buffer[..count]),
+                    Ok(count) => shared.lock().unwrap_or_else(PoisonError::into_inner).add(&buffer[..count]),
                     Err(e) if e.kind() == ErrorKind::Interrupted => {}
                     Err(_) => break,
                 }
             }
-            // Nobody may be waiting any more.
-            let _ = sender.send(kept.text());
         });
-        Capture { end }
+        Capture { kept, end }
     }
 
-    /// Returns what was printed once everybody who could print is gone; `None` if that takes longer than `patience`.
-    pub(super) fn text(&self, patience: Duration) -> Option<String> {
-        self.end.recv_timeout(patience).ok()
+    /// Waits until nobody is left who could print; false if that takes longer than `patience`.
+    pub(super) fn wait_for_end(&self, patience: Duration) -> bool {
+        self.end.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected)
+    }
+
+    /// Returns what was printed so far.
+    pub(super) fn text(&self) -> String {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).text()
     }
 }
 
@@ -63,13 +71,12 @@ impl Kept {
         self.tail.drain(..over);
     }
 
-    fn text(self) -> String {
-        let tail: Vec<u8> = self.tail.into();
-        let head = String::from_utf8_lossy(&self.head).into_owned();
-        let tail = String::from_utf8_lossy(&tail).into_owned();
+    fn text(&self) -> String {
+        let tail: Vec<u8> = self.tail.iter().copied().collect();
+        let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         match self.dropped {
-            0 => String::from_utf8_lossy(&[self.head, tail.into_bytes()].concat()).into_owned(),
-            dropped => format!("{head}\n… {dropped} bytes left out …\n{tail}"),
+            0 => words(&[self.head.as_slice(), &tail].concat()),
+            dropped => format!("{}\n… {dropped} bytes left out …\n{}", words(&self.head), words(&tail)),
         }
     }
 }

@@ -1,30 +1,50 @@
 //! The places where checks run: small repositories of their own, outside the user's.
 //!
-//! A slot borrows the user's objects and has refs, index and configuration of its own, so that
-//! nothing that a check does with git can reach the user's. Its files are written by the user's
-//! repository's rules. What git ignores stays between runs: build output is warm.
+//! A slot's files are written by the user's repository's rules. What git ignores stays between
+//! runs: build output is warm. The index that remembers the files lies beside the folder that the
+//! checks see, so that nothing that a check does can make a changed file pass for an unchanged one.
 
-use std::fs;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail, ensure};
+use gix::index::entry::Mode;
 use shared::app::Context;
-use shared::durable::{self, Lock, Previous};
+use shared::durable::{self, Lock};
 use shared::failure::Failure;
+use shared::folders;
 use shared::process::{self, Git};
-use shared::{folders, repository::Repository};
 
+use super::own;
 use crate::subject::Subject;
 
-/// More runs than this at once wait for each other.
+/// More runs than this at once are refused.
 const MAX: usize = 64;
+
+/// Settings under which git's index tells the truth about every file.
+const SETTINGS: &[&str] = &[
+    "core.bare=false",
+    "core.checkStat=default",
+    "core.fileMode=true",
+    "core.ignoreStat=false",
+    "core.sparseCheckout=false",
+    "core.splitIndex=false",
+    "core.trustctime=true",
+    "core.untrackedCache=false",
+    "index.sparse=false",
+];
 
 /// A slot that is ours until it is dropped.
 #[derive(Debug)]
 pub(super) struct Slot {
     folder: PathBuf,
     tree: PathBuf,
-    _lock: Lock,
+    lock: File,
 }
 
 impl Slot {
@@ -35,8 +55,7 @@ impl Slot {
             let folder = pool.join(number.to_string());
             durable::private_folder(&folder)?;
             if let Some(lock) = Lock::try_acquire(&folder.join("lock"))? {
-                let tree = folder.join("tree");
-                return Ok(Slot { tree, folder, _lock: lock });
+                return Ok(Slot { tree: folder.join("tree"), folder, lock: lock.into_file() });
             }
         }
         Err(Failure::could_not("locked", format!("{MAX} validations of this repository run already")))
@@ -48,8 +67,8 @@ impl Slot {
     }
 
     /// Returns the mark that every process of a check carries in its environment.
-    pub(super) fn marker(&self) -> String {
-        self.folder.display().to_string()
+    pub(super) fn marker(&self) -> &Path {
+        &self.folder
     }
 
     /// Makes the slot hold exactly the subject's tree; from scratch if it cannot be mended.
@@ -57,18 +76,29 @@ impl Slot {
         let running = self.folder.join("running");
         if running.exists() {
             // A run was killed here; what it started may still write.
-            process::end(
-                || process::marked(&format!("GIT_VALIDATE_SLOT={}", self.marker())),
-                std::time::Duration::ZERO,
-            );
+            process::end(|| process::marked(&mark(self.marker())), Duration::ZERO);
         }
-        durable::replace(&running, b"", Previous::Drop)?;
-        if self.tree.join(".git/HEAD").exists() && self.renew(cx, subject).is_ok() {
+        File::create(&running).with_context(|| format!("cannot create '{}'", running.display()))?;
+        let is_folder = self.tree.symlink_metadata().is_ok_and(|facts| facts.is_dir());
+        if is_folder && self.renew(cx, subject).is_ok() {
             return Ok(());
         }
-        self.rebuild(cx.repository()?)?;
+        remove(&self.tree)?;
+        remove(&self.folder.join("index"))?;
+        fs::create_dir(&self.tree).with_context(|| format!("cannot create '{}'", self.tree.display()))?;
         self.renew(cx, subject).context("cannot check out the tree for the checks")?;
         Ok(())
+    }
+
+    /// Lists the files of the tree that the checks have changed, and says nothing of others.
+    pub(super) fn changed(&self, cx: &Context) -> Vec<String> {
+        let changed = self.git(cx).and_then(|git| {
+            let _ = self.run(&git, ["update-index", "-q", "--refresh"]);
+            self.run(&git, ["diff-files", "--ignore-submodules=all", "--name-only", "-z"])
+        });
+        let changed = changed.unwrap_or_default();
+        let paths = changed.split(|byte| *byte == 0).filter(|path| !path.is_empty());
+        paths.map(|path| String::from_utf8_lossy(path).into_owned()).collect()
     }
 
     /// Says that the run ended in order.
@@ -76,97 +106,104 @@ impl Slot {
         let _ = fs::remove_file(self.folder.join("running"));
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the folder is a copy that only checks write to")]
-    fn rebuild(&self, repository: &Repository) -> Result<()> {
-        if self.tree.symlink_metadata().is_ok() {
-            open_up(&self.tree);
-            fs::remove_dir_all(&self.tree).with_context(|| format!("cannot remove '{}'", self.tree.display()))?;
-        }
-        let git = Git::at(&self.folder)?;
-        let format = format!("--object-format={}", repository.gix.object_hash());
-        git.run(["init", "--quiet", "--template=", "--initial-branch=main", &format, "tree"])?;
-        Ok(())
-    }
-
     fn renew(&self, cx: &Context, subject: &Subject) -> Result<()> {
-        let repository = cx.repository().map_err(anyhow::Error::new)?;
+        remove(&self.folder.join("index.lock"))?;
         let own = self.tree.join(".git");
-        for lock in ["index.lock", "HEAD.lock", "config.lock", "packed-refs.lock"] {
-            let _ = fs::remove_file(own.join(lock));
-        }
-        self.renew_repository(repository, subject)?;
-        let git = self.git(repository)?;
+        remove(&own)?;
+        let git = self.git(cx)?;
         let tree = subject.tree.to_string();
-        git.ask(["update-index", "-q", "--refresh"])?;
-        git.run(["read-tree", "--reset", "-u", &tree])?;
-        git.run(["clean", "-q", "-ffd"])?;
-        // The proof: what is there is the tree, no more and no less.
-        git.run(["diff-files", "--quiet"]).context("the files differ from the tree")?;
-        let index = git.run(["write-tree"])?.text();
-        anyhow::ensure!(index == tree, "the index differs from the tree");
-        let more =
-            git.run(["ls-files", "--others", "--exclude-standard", "--directory", "--no-empty-directory"])?.text();
-        anyhow::ensure!(more.is_empty(), "there are files that are not in the tree");
+        // So that a file whose times alone have changed keeps them, and is not built again.
+        let _ = self.run(&git, ["update-index", "-q", "--refresh"]);
+        self.run(&git, ["read-tree", "--reset", "-u", &tree])?;
+        self.run(&git, ["clean", "-q", "-ffd"])?;
+        self.empty_submodules(cx)?;
+        self.prove(&git, &tree)?;
+        own::make(cx, subject, &own)?;
+        fs::copy(self.folder.join("index"), own.join("index")).context("cannot copy the index of the slot")?;
         Ok(())
     }
 
-    /// Git as a check sees it: the subject as HEAD, the user's branches and tags, nothing configured.
-    fn renew_repository(&self, repository: &Repository, subject: &Subject) -> Result<()> {
-        let own = self.tree.join(".git");
-        let put = |name: &str, text: String| durable::replace(&own.join(name), text.as_bytes(), Previous::Drop);
-        fs::create_dir_all(own.join("objects/info")).context("cannot make the slot's object store")?;
-        put("objects/info/alternates", format!("{}\n", repository.common_dir().join("objects").display()))?;
-        let sha256 = if repository.gix.object_hash() == gix::hash::Kind::Sha1 {
-            ""
-        } else {
-            "[extensions]\n\tobjectformat = sha256\n"
-        };
-        let version = if sha256.is_empty() { 0 } else { 1 };
-        put(
-            "config",
-            format!("[core]\n\trepositoryformatversion = {version}\n\tfilemode = true\n\tbare = false\n{sha256}"),
-        )?;
-        let head = subject.commit.map_or_else(|| "ref: refs/heads/main\n".to_owned(), |commit| format!("{commit}\n"));
-        put("HEAD", head)?;
-        let mut refs: Vec<String> = Vec::new();
-        for reference in repository
-            .gix
-            .references()
-            .map_err(|e| anyhow::anyhow!("{e:#}"))?
-            .all()
-            .map_err(|e| anyhow::anyhow!("{e:#}"))?
-            .flatten()
-        {
-            let name = reference.name().as_bstr().to_string();
-            if let (true, Some(id)) = (
-                ["refs/heads/", "refs/tags/", "refs/remotes/"].iter().any(|part| name.starts_with(part)),
-                reference.try_id(),
-            ) {
-                refs.push(format!("{id} {name}\n"));
+    /// A check may have filled them with anything; a tree says only which commit belongs there.
+    fn empty_submodules(&self, cx: &Context) -> Result<()> {
+        let hash = cx.repository().map_err(anyhow::Error::new)?.gix.object_hash();
+        let index = gix::index::File::at(self.folder.join("index"), hash, true, gix::index::decode::Options::default());
+        let index = index.map_err(|e| anyhow::anyhow!("cannot read the index of the slot: {e:#}"))?;
+        for entry in index.entries().iter().filter(|entry| entry.mode == Mode::COMMIT) {
+            let folder = self.tree.join(OsStr::from_bytes(entry.path(&index)));
+            if fs::read_dir(&folder).is_ok_and(|mut inside| inside.next().is_some()) {
+                remove(&folder)?;
+                fs::create_dir(&folder).with_context(|| format!("cannot create '{}'", folder.display()))?;
             }
         }
-        refs.sort_by(|a, b| a.split(' ').nth(1).cmp(&b.split(' ').nth(1)));
-        put("packed-refs", refs.concat())
+        Ok(())
+    }
+
+    /// The proof: what is there is the tree, no more and no less.
+    fn prove(&self, git: &Git, tree: &str) -> Result<()> {
+        self.run(git, ["diff-files", "--quiet", "--ignore-submodules=all"])
+            .context("the files differ from the tree")?;
+        let index = self.run(git, ["write-tree"])?;
+        ensure!(index.trim_ascii() == tree.as_bytes(), "the index differs from the tree");
+        let more = ["ls-files", "--others", "--exclude-standard", "--directory", "--no-empty-directory"];
+        ensure!(self.run(git, more)?.is_empty(), "there are files that are not in the tree");
+        Ok(())
     }
 
     /// The user's repository with the slot's files and index: its rules for line ends and filters hold.
-    fn git(&self, repository: &Repository) -> Result<Git> {
-        let common = repository.common_dir();
+    fn git(&self, cx: &Context) -> Result<Git> {
+        let common = cx.repository().map_err(anyhow::Error::new)?.common_dir();
         let git = Git::at(&self.tree)?.pinned(common, Some(&self.tree)).env("GIT_COMMON_DIR", common);
-        let git = git.env("GIT_INDEX_FILE", self.tree.join(".git/index"));
-        let settings =
-            ["core.bare=false", "core.sparseCheckout=false", "core.untrackedCache=false", "core.splitIndex=false"];
-        Ok(settings.iter().fold(git, |git, setting| git.setting(*setting)))
+        let git = git.env("GIT_INDEX_FILE", self.folder.join("index")).env("GIT_NO_REPLACE_OBJECTS", "1");
+        Ok(SETTINGS.iter().fold(git, |git, setting| git.setting(*setting)))
+    }
+
+    /// Runs git so that the slot stays ours until git has ended, even if we are killed.
+    fn run<const N: usize>(&self, git: &Git, arguments: [&str; N]) -> Result<Vec<u8>> {
+        let lock = self.lock.try_clone().context("cannot share the lock of the slot")?;
+        let output = git.command(arguments).stdin(lock).output().context("cannot start git")?;
+        if !output.status.success() {
+            let words = String::from_utf8_lossy(&output.stderr);
+            bail!("'git {}': {}", arguments[0], words.trim_end().trim_start_matches("fatal: "));
+        }
+        Ok(output.stdout)
     }
 }
 
-/// A check may have taken the right to write from folders; without it they cannot be removed.
-fn open_up(folder: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            let _ = fs::set_permissions(entry.path(), fs::Permissions::from_mode(0o700));
-            open_up(&entry.path());
+/// The entry in the environment of every process of a slot.
+pub(super) fn mark(marker: &Path) -> String {
+    format!("GIT_VALIDATE_SLOT={}", marker.display())
+}
+
+/// Removes whatever is there, and follows no link.
+#[expect(clippy::disallowed_methods, reason = "all of it is a copy that only checks write to")]
+fn remove(path: &Path) -> Result<()> {
+    let attempt = || match path.symlink_metadata() {
+        Ok(facts) if facts.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    let denied = match attempt() {
+        Err(e) if e.kind() == ErrorKind::PermissionDenied => {
+            open_up(path);
+            attempt()
         }
+        result => result,
+    };
+    match denied {
+        Err(e) if e.kind() != ErrorKind::NotFound => {
+            Err(e).with_context(|| format!("cannot remove '{}'", path.display()))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// A check may have taken the right to write from folders; without it they cannot be emptied.
+fn open_up(folder: &Path) {
+    if !folder.symlink_metadata().is_ok_and(|facts| facts.is_dir()) {
+        return;
+    }
+    let _ = fs::set_permissions(folder, fs::Permissions::from_mode(0o700));
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        open_up(&entry.path());
     }
 }
