@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::exit::Status;
 use crate::failure::Failure;
 use crate::output::{ColorChoice, Output, escape};
-use crate::process::Git;
+use crate::process::{self, Git};
 use crate::registry::Registry;
 use crate::repository::{Repository, Worktree};
 
@@ -89,6 +89,7 @@ impl Context {
             return Ok(repository);
         }
         let repository = Repository::open(&self.folder)?;
+        process::keep_out(repository.main_worktree().into_iter().chain(repository.work_tree().map(Path::to_owned)));
         Ok(self.repository.get_or_init(|| repository))
     }
 

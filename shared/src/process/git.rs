@@ -92,9 +92,7 @@ impl Git {
     /// # Errors
     /// When there is no git on `PATH`.
     pub fn at(folder: &Path) -> Result<Git> {
-        // A repository that got itself onto PATH must not bring its own git.
-        let own = folder.parent().filter(|_| folder.ends_with(".git")).unwrap_or(folder);
-        let program = program::find("git", Some(own)).ok_or_else(|| anyhow!("there is no git on PATH"))?;
+        let program = program::find("git", Some(folder)).ok_or_else(|| anyhow!("there is no git on PATH"))?;
         Ok(Git {
             program,
             folder: folder.to_owned(),

@@ -5,5 +5,5 @@ mod program;
 mod tree;
 
 pub use git::{Done, Git, Hooks, LOCAL_ENVIRONMENT};
-pub use program::{command, find, scrub, suite_program};
+pub use program::{command, find, keep_out, scrub, suite_program};
 pub use tree::{Identity, boot_id, descendants, end, in_group, marked};

@@ -4,6 +4,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{PoisonError, RwLock};
 
 use super::git::LOCAL_ENVIRONMENT;
 
@@ -25,12 +26,24 @@ pub fn scrub(command: &mut Command) -> &mut Command {
     command
 }
 
-/// Looks for an executable on `PATH`, never in a relative entry of it, nor below `outside`.
+/// The folders whose programs never run: a repository that got itself onto `PATH` must not bring its own git.
+static KEPT_OUT: RwLock<Vec<PathBuf>> = RwLock::new(Vec::new());
+
+/// Keeps the programs below some folders (canonical) from being found from now on.
+pub fn keep_out(folders: impl IntoIterator<Item = PathBuf>) {
+    // A thread that failed while it held the list left it whole.
+    KEPT_OUT.write().unwrap_or_else(PoisonError::into_inner).extend(folders);
+}
+
+/// Looks for an executable on `PATH`, never in a relative entry of it, nor below `outside` or what is kept out.
 pub fn find(name: &str, outside: Option<&Path>) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
+    let kept_out = KEPT_OUT.read().unwrap_or_else(PoisonError::into_inner);
     env::split_paths(&path)
         .filter(|folder| folder.is_absolute())
-        .filter(|folder| outside.is_none_or(|root| !is_below(folder, root)))
+        .filter(|folder| {
+            outside.into_iter().chain(kept_out.iter().map(PathBuf::as_path)).all(|root| !is_below(folder, root))
+        })
         .map(|folder| folder.join(name))
         .find(|candidate| is_executable(candidate))
 }

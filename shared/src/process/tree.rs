@@ -94,7 +94,8 @@ pub fn marked(marker: &str) -> Vec<Identity> {
 
 /// Lists the living processes of a process group.
 pub fn in_group(group: i32) -> Vec<Identity> {
-    let member = |pid: i32| stat(pid).filter(|stat| stat.group == group && !stat.is_dead()).map(|stat| (pid, stat.start));
+    let member =
+        |pid: i32| stat(pid).filter(|stat| stat.group == group && !stat.is_dead()).map(|stat| (pid, stat.start));
     let members = all_pids().filter_map(member);
     members.map(|(pid, start)| Identity { pid, start, boot: boot_id().to_owned() }).collect()
 }
