@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::ops::RangeInclusive;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use suite_tests::Sandbox;
@@ -87,8 +89,8 @@ fn change(room: &Sandbox, dice: &mut Dice) {
         }
         7 => {
             // A folder where a file was, or the other way round.
-            if path.is_dir() {
-                let _ = room.run("rm", &["-rf", "--", name]);
+            if path.symlink_metadata().is_ok_and(|facts| facts.is_dir()) {
+                fs::remove_dir_all(&path).unwrap();
                 write(&path, b"now a file\n");
             } else {
                 let _ = fs::remove_file(&path);
@@ -100,7 +102,10 @@ fn change(room: &Sandbox, dice: &mut Dice) {
                 .run("sh", &["-c", "for f in dir other moved; do [ -d $f ] && git mv -k $f renamed-$f; done; true"]);
         }
         9 => {
-            let _ = room.run("chmod", &[["+x", "-x"][dice.roll(2)], "--", name]);
+            let mode = [0o755, 0o644][dice.roll(2)];
+            if path.symlink_metadata().is_ok_and(|facts| facts.is_file()) {
+                fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            }
         }
         10 => {
             if !path.is_dir() {
@@ -124,6 +129,16 @@ fn commit_changes(room: &Sandbox, dice: &mut Dice, count: usize) {
     }
     room.git(&["add", "-A", "--", ".", ":!module"]);
     room.git(&["commit", "-q", "--allow-empty", "-m", "change"]);
+}
+
+/// A repository that takes many commits: nothing is flushed to disk, nothing packed meanwhile.
+fn busy_room() -> Sandbox {
+    let room = Sandbox::new();
+    for setting in ["core.fsync none", "gc.auto 0", "maintenance.auto false"] {
+        let (key, value) = setting.split_once(' ').unwrap();
+        room.git(&["config", "--global", key, value]);
+    }
+    room
 }
 
 /// A history with two branches from one base, sometimes criss-cross.
@@ -156,12 +171,21 @@ fn history(room: &Sandbox, seed: u64) {
     }
 }
 
+// Two halves, so that they run side by side.
 #[test]
 fn verdict_and_paths_are_gits_own() {
-    let room = Sandbox::new();
-    let histories = 240;
+    agrees_with_git(1..=120);
+}
+
+#[test]
+fn verdict_and_paths_are_gits_own_in_other_histories() {
+    agrees_with_git(121..=240);
+}
+
+fn agrees_with_git(seeds: RangeInclusive<u64>) {
+    let room = busy_room();
     let (mut clean, mut conflicted, mut crossed) = (0, 0, 0);
-    for seed in 1..=histories {
+    for seed in seeds {
         history(&room, seed);
         let (x, y) = (format!("x{seed}"), format!("y{seed}"));
         crossed += usize::from(room.git(&["merge-base", "--all", &x, &y]).lines().count() > 1);
@@ -193,7 +217,7 @@ fn verdict_and_paths_are_gits_own() {
         }
     }
     assert!(
-        clean > 30 && conflicted > 60 && crossed > 20,
+        clean > 15 && conflicted > 30 && crossed > 10,
         "{clean} clean, {conflicted} conflicts, {crossed} criss-cross"
     );
 }
@@ -201,7 +225,7 @@ fn verdict_and_paths_are_gits_own() {
 /// The pairs that are not asked of git against what git says when it is asked.
 #[test]
 fn no_pair_is_dropped_that_conflicts() {
-    let room = Sandbox::new();
+    let room = busy_room();
     for group in 0..6_u64 {
         let mut dice = Dice(group.wrapping_mul(77_777) | 1);
         let base = format!("base-{group}");
