@@ -92,7 +92,7 @@ impl Git {
     /// # Errors
     /// When there is no git on `PATH`.
     pub fn at(folder: &Path) -> Result<Git> {
-        let program = program::find("git", Some(folder)).ok_or_else(|| anyhow!("there is no git on PATH"))?;
+        let program = program::find_trusted("git", Some(folder)).ok_or_else(|| anyhow!("there is no git on PATH"))?;
         Ok(Git {
             program,
             folder: folder.to_owned(),

@@ -26,24 +26,32 @@ pub fn scrub(command: &mut Command) -> &mut Command {
     command
 }
 
-/// The folders whose programs never run: a repository that got itself onto `PATH` must not bring its own git.
+/// The folders whose git and suite programs never run: a repository that got itself onto `PATH` must not bring its own git.
 static KEPT_OUT: RwLock<Vec<PathBuf>> = RwLock::new(Vec::new());
 
-/// Keeps the programs below some folders (canonical) from being found from now on.
+/// Keeps git and the suite's programs below some folders (canonical) from being found from now on.
 pub fn keep_out(folders: impl IntoIterator<Item = PathBuf>) {
     // A thread that failed while it held the list left it whole.
     KEPT_OUT.write().unwrap_or_else(PoisonError::into_inner).extend(folders);
 }
 
-/// Looks for an executable on `PATH`, never in a relative entry of it, nor below `outside` or what is kept out.
+/// Looks for an executable on `PATH`, never in a relative entry of it, nor below `outside`.
 pub fn find(name: &str, outside: Option<&Path>) -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
+    search(name, outside.as_slice())
+}
+
+/// Looks for an executable on `PATH` like [`find`], and not below what is kept out.
+pub(super) fn find_trusted(name: &str, outside: Option<&Path>) -> Option<PathBuf> {
     let kept_out = KEPT_OUT.read().unwrap_or_else(PoisonError::into_inner);
+    let roots: Vec<&Path> = outside.into_iter().chain(kept_out.iter().map(PathBuf::as_path)).collect();
+    search(name, &roots)
+}
+
+fn search(name: &str, outside: &[&Path]) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
     env::split_paths(&path)
         .filter(|folder| folder.is_absolute())
-        .filter(|folder| {
-            outside.into_iter().chain(kept_out.iter().map(PathBuf::as_path)).all(|root| !is_below(folder, root))
-        })
+        .filter(|folder| outside.iter().all(|root| !is_below(folder, root)))
         .map(|folder| folder.join(name))
         .find(|candidate| is_executable(candidate))
 }
@@ -51,7 +59,7 @@ pub fn find(name: &str, outside: Option<&Path>) -> Option<PathBuf> {
 /// Looks for another program of the suite: beside this one first, then on `PATH`.
 pub fn suite_program(name: &str) -> Option<PathBuf> {
     let beside = env::current_exe().ok().and_then(|own| Some(own.parent()?.join(name)));
-    beside.filter(|path| is_executable(path)).or_else(|| find(name, None))
+    beside.filter(|path| is_executable(path)).or_else(|| find_trusted(name, None))
 }
 
 fn is_below(folder: &Path, root: &Path) -> bool {
