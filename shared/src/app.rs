@@ -2,20 +2,22 @@
 
 use std::cell::OnceCell;
 use std::env;
-use std::ffi::OsString;
-use std::io::Write;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
+use clap_complete::CompletionCandidate;
 
 use crate::config::Config;
 use crate::exit::Status;
 use crate::failure::Failure;
 use crate::output::{ColorChoice, Output, escape};
 use crate::process::{self, Git};
-use crate::registry::Registry;
+use crate::registry::{Registry, Task};
 use crate::repository::{Repository, Worktree};
 
 const HEADING: &str = "Options of every command";
@@ -138,6 +140,21 @@ impl Context {
         Ok(Git::at(&worktree.path)?.pinned(&worktree.git_dir, Some(&worktree.path)).env("GIT_COMMON_DIR", common))
     }
 
+    /// Returns git for one worktree with a copy of its index in `folder`: whatever it adds, nothing of the worktree's own is written.
+    ///
+    /// # Errors
+    /// As [`Context::git_in`], and when the index cannot be copied.
+    pub fn git_beside(&self, worktree: &Worktree, folder: &Path) -> Result<Git, Failure> {
+        let copy = folder.join("index");
+        match fs::copy(worktree.git_dir.join("index"), &copy) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                let path = worktree.path.display();
+                return Err(Failure::could_not("read", format!("cannot copy the index of '{path}': {e}")));
+            }
+            Ok(_) | Err(_) => Ok(self.git_in(worktree)?.env("GIT_INDEX_FILE", copy)),
+        }
+    }
+
     /// Returns the task registry.
     ///
     /// # Errors
@@ -189,7 +206,7 @@ fn answer_clap(error: &clap::Error, output: &Output) -> Result<Status, Failure> 
             Err(Failure::usage(first))
         }
         _ => {
-            let _ = std::io::stderr().lock().write_all(escape(&text.to_string()).as_bytes());
+            let _ = io::stderr().lock().write_all(escape(&text.to_string()).as_bytes());
             Ok(Status::Usage)
         }
     }
@@ -197,5 +214,22 @@ fn answer_clap(error: &clap::Error, output: &Output) -> Result<Status, Failure> 
 
 fn colours_help() -> bool {
     use std::io::IsTerminal;
-    std::io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+    io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// Completes the name of an open task of the repository at hand; silent wherever there is none.
+pub fn complete_task(current: &OsStr) -> Vec<CompletionCandidate> {
+    let current = current.to_string_lossy();
+    let find = || {
+        let key = Repository::open(&env::current_dir().ok()?).ok()?.key();
+        let tasks = Registry::of_user().ok()?.load().ok()?.tasks;
+        let own = tasks.into_iter().filter(|task| task.repo.key == key && task.is_open());
+        let fitting = own.filter(|task| task.slug.as_str().starts_with(&*current));
+        let candidate = |task: Task| {
+            let title = escape(&task.title).into_owned();
+            CompletionCandidate::new(task.slug.to_string()).help(Some(title.into()))
+        };
+        Some(fitting.map(candidate).collect())
+    };
+    find().unwrap_or_default()
 }

@@ -17,17 +17,7 @@ pub(crate) fn include(
     side: &mut Side,
 ) -> Result<(), Failure> {
     let place = tempfile::tempdir_in(quarantine.path()).context("cannot create a temporary folder")?;
-    let index = place.path().join("index");
-    match std::fs::copy(worktree.git_dir.join("index"), &index) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Failure::could_not(
-                "read",
-                format!("cannot copy the index of '{}': {e}", worktree.path.display()),
-            ));
-        }
-        Ok(_) | Err(_) => {}
-    }
-    let git = quarantine.hold(cx, cx.git_in(worktree)?.reading().env("GIT_INDEX_FILE", &index))?;
+    let git = quarantine.hold(cx, cx.git_beside(worktree, place.path())?.reading())?;
     git.run(["add", "--all"]).with_context(|| format!("cannot read the worktree '{}'", worktree.path.display()))?;
     let tree = git.run(["write-tree"])?.text();
     if tree == cx.repository()?.tree_of(side.commit)?.to_string() {

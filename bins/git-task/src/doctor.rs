@@ -12,7 +12,7 @@ use shared::durable::{self, Lock};
 use shared::exit::Status;
 use shared::failure::Failure;
 use shared::output::Foreign;
-use shared::registry::{self, Registry, State, Task};
+use shared::registry::{self, Registry, Task};
 use shared::repository::Repository;
 use shared::{clock, refusal::Refusal};
 
@@ -189,7 +189,7 @@ fn worktree_of(cx: &Context, repository: &Repository, task: &Task, fix: bool) ->
                 return Ok(Some(finding.hint("it is locked: it may be on a disk that is not there now")));
             }
             if fix {
-                forget_worktree(cx, task)?;
+                worktree::forget(cx, task, "doctor: worktree gone")?;
             }
             Ok(Some(Finding {
                 fixed: fix,
@@ -197,22 +197,6 @@ fn worktree_of(cx: &Context, repository: &Repository, task: &Task, fix: bool) ->
             }))
         }
     }
-}
-
-fn forget_worktree(cx: &Context, task: &Task) -> Result<(), Failure> {
-    cx.registry()?.change(
-        |()| format!("doctor: the worktree of {} is gone", task.slug),
-        |tasks| {
-            if let Some(task) = tasks.by_id_mut(&task.id) {
-                task.worktree = None;
-                if task.status == State::Active {
-                    task.status = State::Ready;
-                }
-            }
-            Ok(())
-        },
-    )?;
-    Ok(())
 }
 
 fn branch_of(repository: &Repository, task: &Task) -> Result<Option<Finding>, Failure> {

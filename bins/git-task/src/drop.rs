@@ -15,7 +15,7 @@ use shared::registry::{State, Task, Tasks};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Task to give up
-    #[arg(add = clap_complete::ArgValueCompleter::new(crate::cli::complete_task))]
+    #[arg(add = clap_complete::ArgValueCompleter::new(shared::app::complete_task))]
     task: String,
     /// Say what would change and change nothing
     #[arg(short = 'n', long)]

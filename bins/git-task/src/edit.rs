@@ -18,7 +18,7 @@ use crate::fields::{self, Fields};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Task to change
-    #[arg(add = clap_complete::ArgValueCompleter::new(crate::cli::complete_task))]
+    #[arg(add = clap_complete::ArgValueCompleter::new(shared::app::complete_task))]
     task: String,
     /// One line that says what the task is
     #[arg(long, value_name = "text")]

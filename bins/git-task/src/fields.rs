@@ -21,7 +21,7 @@ pub(crate) struct Fields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) goal: Option<String>,
     /// Task that has to be done before; may be given several times, or '' for none
-    #[arg(long = "depends-on", value_name = "task", add = clap_complete::ArgValueCompleter::new(crate::cli::complete_task))]
+    #[arg(long = "depends-on", value_name = "task", add = clap_complete::ArgValueCompleter::new(shared::app::complete_task))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) depends_on: Option<Vec<String>>,
     /// The higher, the sooner

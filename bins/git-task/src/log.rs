@@ -13,7 +13,7 @@ use shared::registry::{Change, TaskChange};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Only changes of this task
-    #[arg(add = clap_complete::ArgValueCompleter::new(crate::cli::complete_task))]
+    #[arg(add = clap_complete::ArgValueCompleter::new(shared::app::complete_task))]
     task: Option<String>,
     /// Changes of all repositories
     #[arg(short, long, conflicts_with = "task")]

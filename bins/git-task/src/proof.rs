@@ -138,18 +138,8 @@ fn unreachable(cx: &Context, worktree: &Worktree) -> Result<Option<Loss>, Failur
 /// Keeps a worktree as it is, untracked files included, as a commit under `refs/backup/<slug>/`; returns the ref.
 pub(crate) fn keep(cx: &Context, task: &Task, worktree: &Worktree) -> Result<String, Failure> {
     let folder = tempfile::Builder::new().prefix("git-task-").tempdir().context("cannot create a temporary folder")?;
-    let index = folder.path().join("index");
-    match std::fs::copy(worktree.git_dir.join("index"), &index) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Failure::could_not(
-                "read",
-                format!("cannot copy the index of '{}': {e}", worktree.path.display()),
-            ));
-        }
-        Ok(_) | Err(_) => {}
-    }
     // The copy takes the flags off, so that hidden changes are kept as well.
-    let git = cx.git_in(worktree)?.env("GIT_INDEX_FILE", &index).setting("core.fsync=loose-object,reference");
+    let git = cx.git_beside(worktree, folder.path())?.setting("core.fsync=loose-object,reference");
     git.run(["update-index", "-q", "--really-refresh"]).ok();
     let flagged = git.run(["ls-files", "-v", "-z"])?.stdout;
     let names: Vec<u8> = flagged

@@ -16,7 +16,7 @@ use crate::{brief, fields, list};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Task to show
-    #[arg(add = clap_complete::ArgValueCompleter::new(crate::cli::complete_task))]
+    #[arg(add = clap_complete::ArgValueCompleter::new(shared::app::complete_task))]
     task: String,
 }
 

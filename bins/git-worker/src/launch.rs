@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::ValueHint;
+use clap_complete::ArgValueCompleter;
 use serde::Serialize;
 use shared::app::{Context, Global};
 use shared::config::Config;
@@ -29,7 +30,7 @@ use crate::record::{Finish, PromptWay};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Task to work on, in its worktree, with its agent, title and goal
-    #[arg(conflicts_with = "worktree")]
+    #[arg(conflicts_with = "worktree", add = ArgValueCompleter::new(shared::app::complete_task))]
     task: Option<String>,
     /// Worktree to run in instead of this one
     #[arg(long, value_name = "dir", value_hint = ValueHint::DirPath)]

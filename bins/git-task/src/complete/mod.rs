@@ -30,7 +30,7 @@ const TRIES: u32 = 5;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Task to complete
-    #[arg(add = clap_complete::ArgValueCompleter::new(crate::cli::complete_task))]
+    #[arg(add = clap_complete::ArgValueCompleter::new(shared::app::complete_task))]
     task: String,
     /// How to bring it in; as task.merge says if not given
     #[arg(long, value_name = "how")]

@@ -19,7 +19,7 @@ use crate::{fields, list};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Task that gets the worktree
-    #[arg(add = clap_complete::ArgValueCompleter::new(crate::cli::complete_task))]
+    #[arg(add = clap_complete::ArgValueCompleter::new(shared::app::complete_task))]
     task: String,
     /// Where to make it; as task.worktree-dir says if not given
     #[arg(long, value_name = "path", value_hint = clap::ValueHint::DirPath)]

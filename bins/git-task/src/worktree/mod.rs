@@ -13,7 +13,7 @@ use shared::exit::Status;
 use shared::failure::Failure;
 use shared::repository::{Repository, Worktree};
 
-pub(crate) use remove::remove;
+pub(crate) use remove::{forget, remove};
 
 /// Make, list and remove the worktrees of tasks
 #[derive(Debug, clap::Args)]

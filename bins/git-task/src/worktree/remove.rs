@@ -18,7 +18,7 @@ use crate::proof::{self, Loss};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Task whose worktree goes
-    #[arg(add = clap_complete::ArgValueCompleter::new(crate::cli::complete_task))]
+    #[arg(add = clap_complete::ArgValueCompleter::new(shared::app::complete_task))]
     task: String,
     /// Keep what would be lost as a commit under refs/backup/ first, then remove
     #[arg(short, long)]
@@ -65,7 +65,7 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
         None => None,
     };
     if !args.dry_run {
-        forget(cx, &task)?;
+        forget(cx, &task, "worktree remove")?;
     }
     cx.output.answer(&Answer { task: task.slug.to_string(), worktree: path, kept })?;
     Ok(Status::Done)
@@ -115,9 +115,10 @@ fn refuse(task: &Task, path: &Path, losses: &[Loss], fatal: bool) -> Failure {
     ))
 }
 
-fn forget(cx: &Context, task: &Task) -> Result<(), Failure> {
+/// Takes the worktree out of the registry.
+pub(crate) fn forget(cx: &Context, task: &Task, why: &str) -> Result<(), Failure> {
     cx.registry()?.change(
-        |()| format!("worktree remove {}", task.slug),
+        |()| format!("{why} {}", task.slug),
         |tasks| {
             let task = tasks.by_id_mut(&task.id).context("the task was removed meanwhile")?;
             task.worktree = None;
