@@ -1,1 +1,11 @@
 //! git-validate as a user runs it.
+
+mod install;
+mod kill;
+mod note;
+mod room;
+mod run;
+mod show;
+mod slot;
+mod subject;
+mod trust;

@@ -4,6 +4,7 @@
 //! runs: build output is warm. The index that remembers the files lies beside the folder that the
 //! checks see, so that nothing that a check does can make a changed file pass for an unchanged one.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -12,7 +13,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use gix::index::entry::Mode;
 use shared::app::Context;
 use shared::durable::{self, Lock};
@@ -78,13 +79,19 @@ impl Slot {
             // A run was killed here; what it started may still write.
             process::end(|| process::marked(&mark(self.marker())), Duration::ZERO);
         }
-        File::create(&running).with_context(|| format!("cannot create '{}'", running.display()))?;
+        // New ones, since a link of that name would lead somewhere else.
+        remove(&running)?;
+        File::create_new(&running).with_context(|| format!("cannot create '{}'", running.display()))?;
+        let index = self.folder.join("index");
+        if !index.symlink_metadata().is_ok_and(|facts| facts.is_file()) {
+            remove(&index)?;
+        }
         let is_folder = self.tree.symlink_metadata().is_ok_and(|facts| facts.is_dir());
         if is_folder && self.renew(cx, subject).is_ok() {
             return Ok(());
         }
         remove(&self.tree)?;
-        remove(&self.folder.join("index"))?;
+        remove(&index)?;
         fs::create_dir(&self.tree).with_context(|| format!("cannot create '{}'", self.tree.display()))?;
         self.renew(cx, subject).context("cannot check out the tree for the checks")?;
         Ok(())
@@ -116,23 +123,31 @@ impl Slot {
         let _ = self.run(&git, ["update-index", "-q", "--refresh"]);
         self.run(&git, ["read-tree", "--reset", "-u", &tree])?;
         self.run(&git, ["clean", "-q", "-ffd"])?;
-        self.empty_submodules(cx)?;
+        self.remove_what_git_passes_over(cx)?;
         self.prove(&git, &tree)?;
         own::make(cx, subject, &own)?;
         fs::copy(self.folder.join("index"), own.join("index")).context("cannot copy the index of the slot")?;
         Ok(())
     }
 
-    /// A check may have filled them with anything; a tree says only which commit belongs there.
-    fn empty_submodules(&self, cx: &Context) -> Result<()> {
+    /// What stands in the folder of a submodule, and pipes and sockets: `git clean` leaves them.
+    fn remove_what_git_passes_over(&self, cx: &Context) -> Result<()> {
         let hash = cx.repository().map_err(anyhow::Error::new)?.gix.object_hash();
         let index = gix::index::File::at(self.folder.join("index"), hash, true, gix::index::decode::Options::default());
-        let index = index.map_err(|e| anyhow::anyhow!("cannot read the index of the slot: {e:#}"))?;
-        for entry in index.entries().iter().filter(|entry| entry.mode == Mode::COMMIT) {
-            let folder = self.tree.join(OsStr::from_bytes(entry.path(&index)));
-            if fs::read_dir(&folder).is_ok_and(|mut inside| inside.next().is_some()) {
-                remove(&folder)?;
-                fs::create_dir(&folder).with_context(|| format!("cannot create '{}'", folder.display()))?;
+        let index = index.map_err(|e| anyhow!("cannot read the index of the slot: {e:#}"))?;
+        let mut folders = BTreeSet::from([self.tree.clone()]);
+        for entry in index.entries() {
+            let path = self.tree.join(OsStr::from_bytes(entry.path(&index)));
+            // A tree says only which commit belongs there.
+            if entry.mode == Mode::COMMIT && fs::read_dir(&path).is_ok_and(|mut inside| inside.next().is_some()) {
+                remove(&path)?;
+                fs::create_dir(&path).with_context(|| format!("cannot create '{}'", path.display()))?;
+            }
+            folders.extend(path.parent().map(Path::to_owned));
+        }
+        for entry in folders.iter().flat_map(fs::read_dir).flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| !kind.is_file() && !kind.is_dir() && !kind.is_symlink()) {
+                remove(&entry.path())?;
             }
         }
         Ok(())

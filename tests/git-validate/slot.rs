@@ -1,0 +1,173 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::room::{Room, until};
+
+/// Does to its repository and its files what it should not.
+const RAMPAGE: &str = "\
+    echo changed > README; rm -rf .gitignore; echo new > new; mkdir d; touch d/x; \
+    git init -q x; git -C x commit -q --allow-empty -m x; \
+    git config user.name Mallory; git config core.hooksPath /nowhere; \
+    git add -A; git commit -qm evil; git branch evil; git tag evil; echo more >> README; git stash -q; \
+    git update-ref refs/heads/main HEAD; git notes add -m evil HEAD; git gc -q; \
+    git worktree add -q ../wt; git config --local core.bare true; touch .git/index.lock .git/HEAD.lock; true";
+
+#[test]
+fn whatever_a_check_does_with_git_reaches_nothing_of_the_users() {
+    let room = Room::with(&[("rampage", RAMPAGE), ("second", "true")]);
+    room.write("README", "dirty\n");
+    room.write("untracked", "u\n");
+    room.git(&["stash", "list"]);
+    let before = room.users();
+    let ran = room.validate(&["--check", "rampage"]).succeeds();
+    assert!(ran.stderr.contains("the checks changed files of the tree, in their copy"), "{}", ran.stderr);
+    room.is_untouched(&before, "the user's");
+    assert_eq!(room.git(&["for-each-ref", "--format=%(refname)"]), "refs/heads/main\nrefs/notes/validate");
+    room.git(&["fsck", "--strict"]);
+    // Next time it is the tree again.
+    room.validate(&["--check", "rampage", "--force"]).succeeds();
+    room.is_untouched(&before, "the user's");
+}
+
+#[test]
+fn a_slot_holds_the_tree_and_no_more_whatever_was_done_to_it() {
+    let room = Room::with(&[(
+        "equal",
+        "test \"$(git write-tree)\" = $GIT_VALIDATE_TREE && git diff-files --quiet && test -z \"$(git status --porcelain)\" && test \"$(cat README)\" = \"$(printf 'one\\ntwo\\nthree')\" && test -z \"$(ls -A | grep -vxE '\\.git|\\.gitignore|\\.codex-agent|README')\"",
+    )]);
+    room.validate(&[]).succeeds();
+    let slot = room.slot();
+    let users = room.users();
+    let git = room.repo().join(".git");
+    let sh = |script: &str| {
+        let script = format!("cd '{}/tree' && {script}", slot.display());
+        room.run("sh", &["-c", &script]).succeeds();
+    };
+    for damage in [
+        "echo changed > README",
+        "printf 'ONE\\ntwo\\nthree\\n' > README.2 && touch -r README README.2 && cat README.2 > README && touch -r README.2 README && rm README.2",
+        "rm README && mkdir README && touch README/x",
+        "rm README && ln -s /etc/passwd README",
+        "chmod +x README",
+        "mkdir -p a/b && touch a/b/c && chmod 0555 a/b a && chmod 0 a/b/c",
+        "chmod 0555 . .codex-agent",
+        "rm -rf .git && echo 'gitdir: /nowhere' > .git",
+        "rm -rf .git",
+        "rm .git/index && ln -s /dev/null .git/index",
+        "touch .git/index.lock ../index.lock",
+        "git update-index --assume-unchanged README && echo changed > README",
+        "git update-index --skip-worktree README && rm README",
+        "echo garbage > .git/index",
+        "echo garbage > ../index",
+        "rm ../index",
+        "echo garbage > .git/config; echo garbage > .git/HEAD",
+        "git init -q nested && git -C nested commit -q --allow-empty -m x",
+        "mkdir -p .git/hooks && printf '#!/bin/sh\\nexit 1\\n' > .git/hooks/post-checkout && chmod +x .git/hooks/post-checkout",
+        "cd .. && rm -rf tree",
+        "cd .. && rm -rf tree && touch tree",
+        "touch \"$(printf 'odd\\nname')\" -- -x && mkfifo pipe",
+    ] {
+        sh(damage);
+        let ran = room.validate(&["--force"]);
+        assert_eq!(ran.code, 0, "after {damage}: {}{}", ran.stdout, ran.stderr);
+        room.is_untouched(&users, damage);
+    }
+    // Links to the user's own repository are the worst that can lie there.
+    for link in [
+        format!("rm -rf .git && ln -s '{}' .git", git.display()),
+        format!("rm -f .git/config && ln -s '{}/config' .git/config", git.display()),
+        format!("rm -f .git/index && ln -s '{}/index' .git/index", git.display()),
+        format!("rm -f ../index && ln -s '{}/index' ../index", git.display()),
+        format!("cd .. && rm -rf tree && ln -s '{}' tree", room.repo().display()),
+    ] {
+        sh(&link);
+        let ran = room.validate(&["--force"]);
+        room.is_untouched(&users, &link);
+        assert_eq!(ran.code, 0, "after {link}: {}{}", ran.stdout, ran.stderr);
+    }
+}
+
+#[test]
+fn what_git_ignores_stays_and_the_rest_goes() {
+    let room = Room::with(&[("warm", "ls build > ../saw 2>&1; mkdir -p build; touch build/object leftover")]);
+    room.validate(&[]).succeeds();
+    room.write("README", "other\n");
+    room.commit("other");
+    room.validate(&[]).succeeds();
+    assert_eq!(fs::read_to_string(room.slot().join("saw")).unwrap(), "object\n");
+}
+
+#[test]
+fn unchanged_files_keep_their_times() {
+    let room = Room::with(&[("times", "stat -c '%n %y %i' README >> ../times")]);
+    room.validate(&[]).succeeds();
+    room.write("other", "other\n");
+    room.commit("other");
+    room.validate(&[]).succeeds();
+    let times = fs::read_to_string(room.slot().join("times")).unwrap();
+    let lines: Vec<&str> = times.lines().collect();
+    assert_eq!(lines[0], lines[1]);
+}
+
+#[test]
+fn many_files_left_behind_are_removed() {
+    let room = Room::with(&[("litter", "mkdir -p l && cd l && seq 1 20000 | xargs touch")]);
+    room.validate(&[]).succeeds();
+    room.validate(&["--force"]).succeeds();
+    room.configure(&[("clean", "! test -e l")], "");
+    room.validate(&[]).succeeds();
+}
+
+#[test]
+fn two_trees_are_judged_at_once_in_two_worktrees() {
+    let room = Room::new();
+    let meet = room.path().join("meet");
+    fs::create_dir(&meet).unwrap();
+    let script = format!(
+        "touch '{0}'/$(cat README); n=0; until [ -e '{0}/main' ] && [ -e '{0}/linked' ]; do sleep 0.02; n=$((n+1)); [ $n -lt 500 ] || exit 1; done",
+        meet.display()
+    );
+    room.write("README", "main\n");
+    room.configure(&[("meet", &script)], "");
+    room.commit("settings");
+    let linked = room.path().join("linked");
+    room.git(&["worktree", "add", "-q", linked.to_str().unwrap()]);
+    room.write_in(&linked, "README", "linked\n");
+    room.commit_in(&linked, "linked");
+    let first = room.start(&[]);
+    let second = room.start(&["-C", linked.to_str().unwrap()]);
+    room.end(first).succeeds();
+    room.end(second).succeeds();
+    assert_eq!((room.verdict("main"), room.verdict("linked")), ("pass".into(), "pass".into()));
+}
+
+#[test]
+fn a_slot_is_for_this_user_alone() {
+    let room = Room::with(&[("a", "true")]);
+    room.validate(&[]).succeeds();
+    let mode = fs::metadata(room.slot()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
+fn a_git_that_survives_a_killed_run_keeps_the_slot() {
+    let room = Room::new();
+    room.write(".gitattributes", "slow filter=slow\n");
+    room.write("slow", "content\n");
+    let (gate, open) = (room.path().join("gate"), room.path().join("open"));
+    room.configure(&[("a", "test \"$(cat slow)\" = content")], "");
+    room.commit("settings");
+    let smudge = format!("touch '{}'; until [ -e '{}' ]; do sleep 0.02; done; cat", gate.display(), open.display());
+    room.git(&["config", "filter.slow.smudge", &smudge]);
+    room.git(&["config", "filter.slow.clean", "cat"]);
+    room.run("git-task", &["trust", "--yes"]).succeeds();
+    let mut killed = room.start(&[]);
+    until("the filter", || gate.exists());
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let second = room.start(&["--json"]);
+    until("a second slot", || room.slot().parent().unwrap().join("1").exists());
+    fs::write(&open, "").unwrap();
+    assert_eq!(room.end(second).succeeds().json()["verdict"], "pass");
+    room.validate(&["--force"]).succeeds();
+}
