@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use suite_tests::{Sandbox, skip};
+use suite_tests::{CHANGING_CALLS, Reach, Sandbox, can_kill, run_killed};
 
 use crate::room::{Mount, age, bare_worktree, commit_aged, contents, hydrate, is_complete, snapshot, vary};
 
@@ -23,49 +23,36 @@ fn mixed() -> Sandbox {
     room
 }
 
-/// Runs git-hydrate and kills it at the n-th call of a kind; false if it ended before.
-fn killed_at(room: &Sandbox, worktree: &Path, call: &str, n: u32) -> bool {
-    let program = suite_tests::program_folder().join("git-hydrate");
-    let ran = room
-        .command("strace")
-        .args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")])
-        .args(["-e", &format!("inject={call}:signal=KILL:when={n}")])
-        .arg(program)
-        .current_dir(worktree)
-        .output()
-        .unwrap();
-    !ran.status.success()
-}
-
 #[test]
 fn a_second_run_completes_what_a_killed_one_began() {
     let room = mixed();
-    if room.command("strace").arg("-V").output().is_err() {
-        return skip("killing a run at its calls", "there is no strace");
+    if !can_kill(&room, "killing a run at its calls") {
+        return;
     }
     let wanted = contents(&expected(&room));
+    let donor = snapshot(&room.repo());
+    let program = suite_tests::program_folder().join("git-hydrate");
     let mut killed = 0;
-    for (call, moments) in [
-        ("openat", [20, 60, 90, 140].as_slice()),
-        ("write", &[2, 6, 20, 40]),
-        ("utimensat", &[1, 9, 30]),
-        ("symlinkat", &[1, 2]),
-        ("mkdirat", &[1, 4]),
-        ("ftruncate,fsync", &[1, 2, 3, 4]),
-        ("rename,renameat,renameat2", &[1, 2, 3]),
-        ("link,linkat", &[1]),
-        ("unlink,unlinkat", &[1, 2, 3]),
-    ] {
-        for n in moments {
+    for call in CHANGING_CALLS {
+        // Most files are opened one like the other; the rest is met at each call, in each thread and in git.
+        let step = if *call == "openat" { 11 } else { 1 };
+        for n in (1..).step_by(step) {
             let name = format!("{}-{n}", call.split(',').next().unwrap());
             let worktree = bare_worktree(&room, &name, "HEAD");
-            killed += u32::from(killed_at(&room, &worktree, call, *n));
-            hydrate(&room, &worktree, &[]).succeeds();
+            let ran = run_killed(&room, &worktree, Reach::All, call, n, &[program.to_str().unwrap()]);
+            if ran.code != 0 {
+                killed += 1;
+                hydrate(&room, &worktree, &[]).succeeds();
+            }
             assert_eq!(contents(&worktree), wanted, "{name}");
             is_complete(&room, &worktree);
+            if ran.code == 0 {
+                break;
+            }
         }
     }
-    assert!(killed >= 15, "only {killed} runs were killed");
+    assert_eq!(snapshot(&room.repo()), donor);
+    assert!(killed >= 40, "only {killed} runs were killed");
 }
 
 /// What a whole run makes.

@@ -1,6 +1,7 @@
 //! git-worker as a user runs it.
 
 mod commit;
+mod crash;
 mod launch;
 mod list;
 mod logs;
