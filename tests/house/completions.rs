@@ -23,26 +23,16 @@ const SHELLS: &[Shell] = &[
         start: "zsh -f -i",
         prepare: "PROMPT='READY> '; fpath=(PREFIX/share/zsh/site-functions $fpath); autoload -U compinit; compinit -u",
     },
-    Shell { name: "fish", start: "fish --no-config -i", prepare: "function fish_prompt; echo 'READY> '; end" },
+    Shell { name: "fish", start: "fish -i", prepare: "function fish_prompt; echo 'READY> '; end" },
 ];
 
 /// Types `line` and TAB in a shell and expects `words` to appear.
 fn types(room: &Sandbox, shell: &Shell, prefix: &Path, line: &str, words: &str) -> Ran {
     let prepare = shell.prepare.replace("PREFIX", prefix.to_str().unwrap());
-    let fish = if shell.name == "fish" {
-        // As fish finds them below ~/.local/share by itself when it reads its configuration.
-        let share = prefix.join("share/fish");
-        format!(
-            "send -- \"set -p fish_complete_path {0}/vendor_completions.d; source {0}/vendor_conf.d/codex-agents.fish\\r\"\nexpect \"READY> \"\n",
-            share.display()
-        )
-    } else {
-        String::new()
-    };
     let script = format!(
         "set timeout 20\nset stty_init \"rows 50 cols 200\"\nspawn -noecho {}\nafter 300\nsend -- {{{prepare}}}\nsend -- \"\\r\"\n\
-         expect \"READY> \"\nafter 300\n{fish}send -- \"{line}\\t\"\nafter 100\nsend -- \"\\t\"\n\
-         expect {{\n  \"{words}\" {{ exit 0 }}\n  timeout {{ puts \"\\nNOT SEEN: {words}\"; exit 1 }}\n}}\n",
+         expect \"READY> \"\nafter 300\nsend -- \"{line}\\t\"\nafter 100\nsend -- \"\\t\"\n\
+         expect {{\n  -re {{{words}}} {{ exit 0 }}\n  timeout {{ puts \"\\nNOT SEEN: {words}\"; exit 1 }}\n}}\n",
         shell.start
     );
     room.write_in(room.path(), "type.exp", &script);
