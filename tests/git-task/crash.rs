@@ -5,17 +5,14 @@ use suite_tests::{Sandbox, skip};
 const CALLS: &str =
     "openat,write,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,link,linkat,mkdir,ftruncate";
 
-/// Kills `command` at every `step`th such call until it ends by itself; after each kill `check` must hold.
-///
-/// With `SUITE_SWEEP=all` in the environment at every single one.
-fn sweep(step: usize, prepare: impl Fn(&Sandbox), command: &str, check: impl Fn(&Sandbox, bool)) {
+/// Kills `command` at every such call in turn until it ends by itself; after each kill `check` must hold.
+fn sweep(prepare: impl Fn(&Sandbox), command: &str, check: impl Fn(&Sandbox, bool)) {
     let probe = Sandbox::empty();
     if probe.run("strace", &["-o", "/dev/null", "true"]).code != 0 {
         return skip("killing at each system call", "strace cannot trace here");
     }
-    let step = if std::env::var_os("SUITE_SWEEP").is_some_and(|wish| wish == "all") { 1 } else { step };
     for call in CALLS.split(',') {
-        for at in (1..).step_by(step) {
+        for at in 1.. {
             let room = Sandbox::new();
             prepare(&room);
             let words =
@@ -34,7 +31,6 @@ fn sweep(step: usize, prepare: impl Fn(&Sandbox), command: &str, check: impl Fn(
 #[test]
 fn an_added_task_is_there_or_not_and_the_next_command_works() {
     sweep(
-        1,
         |room| {
             room.run("git-task", &["add", "before"]).succeeds();
         },
@@ -53,7 +49,6 @@ fn an_added_task_is_there_or_not_and_the_next_command_works() {
 #[test]
 fn a_worktree_is_finished_by_the_same_command_again() {
     sweep(
-        4,
         |room| {
             room.run("git-task", &["add", "one"]).succeeds();
         },
@@ -74,7 +69,6 @@ fn a_worktree_is_finished_by_the_same_command_again() {
 #[test]
 fn a_completion_is_finished_by_the_same_command_again() {
     sweep(
-        3,
         |room| {
             room.run("git-task", &["add", "one"]).succeeds();
             let path = room.run("git-task", &["worktree", "add", "one"]).succeeds().text().to_owned();
@@ -100,7 +94,6 @@ fn a_completion_is_finished_by_the_same_command_again() {
 #[test]
 fn trust_and_settings_are_old_or_new() {
     sweep(
-        1,
         |room| {
             room.write(".codex-agent/config.toml", "[[checks]]\nname = \"unit\"\ncommand = [\"true\"]\n");
             room.user_config("[task]\nmerge = \"merge\"\n");
@@ -113,7 +106,6 @@ fn trust_and_settings_are_old_or_new() {
         },
     );
     sweep(
-        1,
         |room| room.user_config("[task]\nmerge = \"merge\"\n"),
         "git-task config set task.merge squash",
         |room, ended| {
