@@ -117,13 +117,37 @@ pub fn wait_unlocked(path: &Path) -> Result<()> {
 /// Reads a whole file; `None` only if there is no such file.
 ///
 /// # Errors
-/// Every other failure to read, so that it is never taken for an empty file.
+/// Every other failure to read, a link that leads nowhere too, so that it is never taken for an empty file.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e).with_context(|| format!("cannot read '{}'", path.display())),
+        Err(e) => none_if_missing(path, e),
     }
+}
+
+/// Reads a file that somebody else may have made: a plain one, and at most `limit` bytes of it.
+///
+/// # Errors
+/// As [`read`], and when it is a pipe or device: a link to one would be read forever.
+pub fn read_foreign(path: &Path, limit: usize) -> Result<Option<Vec<u8>>> {
+    // A pipe that nobody writes to must not be waited for, nor a terminal become ours.
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = match OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path) {
+        Ok(file) => file,
+        Err(e) => return none_if_missing(path, e),
+    };
+    let mut bytes = Vec::new();
+    let read = file.metadata().and_then(|facts| match facts.is_file() {
+        true => file.take(limit as u64).read_to_end(&mut bytes),
+        false => Err(io::Error::other("it is no plain file")),
+    });
+    read.with_context(|| format!("cannot read '{}'", path.display()))?;
+    Ok(Some(bytes))
+}
+
+fn none_if_missing<T>(path: &Path, error: io::Error) -> Result<Option<T>> {
+    let is_missing = error.kind() == ErrorKind::NotFound && path.symlink_metadata().is_err();
+    if is_missing { Ok(None) } else { Err(error).with_context(|| format!("cannot read '{}'", path.display())) }
 }
 
 /// Whether the replaced content stays as `<name>.1`.
@@ -334,7 +358,23 @@ mod tests {
     #[test]
     fn only_a_missing_file_reads_as_none() {
         let room = tempfile::tempdir().unwrap();
-        assert!(read(&room.path().join("none")).unwrap().is_none());
-        assert!(read(room.path()).is_err());
+        let none = room.path().join("none");
+        let link = room.path().join("link");
+        std::os::unix::fs::symlink(&none, &link).unwrap();
+        for read in [read, |path: &Path| read_foreign(path, 9)] {
+            assert!(read(&none).unwrap().is_none());
+            assert!(read(&link).is_err() && read(room.path()).is_err());
+        }
+    }
+
+    #[test]
+    fn a_foreign_file_is_read_up_to_its_limit_and_a_device_not_at_all() {
+        let room = tempfile::tempdir().unwrap();
+        let link = room.path().join("link");
+        std::os::unix::fs::symlink("/dev/zero", &link).unwrap();
+        assert!(read_foreign(&link, 9).is_err());
+        let path = room.path().join("f");
+        replace(&path, b"0123456789", Previous::Drop).unwrap();
+        assert_eq!(read_foreign(&path, 4).unwrap().unwrap(), b"0123");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use directories::BaseDirs;
 
 const OWN: &str = "codex-agents";
@@ -41,5 +41,8 @@ pub fn cache() -> Result<PathBuf> {
 }
 
 fn base() -> Result<BaseDirs> {
-    BaseDirs::new().context("there is no home folder: set HOME")
+    let base = BaseDirs::new().context("there is no home folder: set HOME")?;
+    // From a relative one each folder would get tasks of its own.
+    ensure!(base.home_dir().is_absolute(), "HOME is '{}', which is no absolute path", base.home_dir().display());
+    Ok(base)
 }

@@ -175,11 +175,14 @@ impl Repository {
         Ok(self.worktrees()?.into_iter().find(|w| w.branch.as_deref() == Some(branch)))
     }
 
-    /// Returns the object that a full ref points to; `None` if there is no such ref.
+    /// Returns the object that a full ref points to; `None` if there is no such ref, or can be none of that name.
     ///
     /// # Errors
-    /// When the name is malformed or the ref is broken.
+    /// When the ref is broken.
     pub fn tip(&self, full_ref: &str) -> Result<Option<ObjectId>> {
+        if gix::validate::reference::name(full_ref.into()).is_err() {
+            return Ok(None);
+        }
         let found = self.gix.try_find_reference(full_ref).map_err(|e| anyhow!("{e:#}"));
         match found.with_context(|| format!("cannot read the ref '{}'", full_ref.escape_debug()))? {
             Some(mut reference) => {

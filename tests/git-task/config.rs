@@ -61,3 +61,12 @@ fn set_changes_one_value_and_keeps_comments() {
     room.run("git-task", &["config", "set", "--repo", "task.base", "main"]).succeeds();
     room.run("git-task", &["config", "get", "task.base"]).succeeds().prints("main\n");
 }
+
+#[test]
+fn an_unknown_variable_of_ours_is_refused_with_the_nearest_known_one() {
+    let room = Sandbox::new();
+    let output =
+        room.command("git-task").env("CODEX_AGENTS_TASK_MEGE", "squash").args(["config", "list"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(128));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("'CODEX_AGENTS_TASK_MERGE'"));
+}

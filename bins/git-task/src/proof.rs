@@ -9,6 +9,7 @@ use shared::app::Context;
 use shared::clock;
 use shared::failure::Failure;
 use shared::output::Foreign;
+use shared::process::Git;
 use shared::registry::Task;
 use shared::repository::Worktree;
 
@@ -73,6 +74,10 @@ pub(crate) fn losses(cx: &Context, worktree: &Worktree) -> Result<Vec<Loss>, Fai
         losses.push(Loss::Locked(reason.clone()));
     }
     if !worktree.path.exists() {
+        // Its files are gone or elsewhere; what git holds of it goes with its administration.
+        losses.extend(staged(cx, worktree)?);
+        losses.extend(unfinished(worktree));
+        losses.extend(unreachable(cx, worktree)?);
         return Ok(losses);
     }
     let live = jobs::list(cx.folder())?;
@@ -97,6 +102,19 @@ pub(crate) fn changes(cx: &Context, worktree: &Worktree) -> Result<Vec<Loss>, Fa
             if entry.starts_with(b"??") { Loss::Untracked(path) } else { Loss::Changed(path) }
         })
         .collect())
+}
+
+/// Lists what the index of a worktree that is gone holds and no commit does.
+fn staged(cx: &Context, worktree: &Worktree) -> Result<Vec<Loss>, Failure> {
+    let git = administration(cx, worktree)?.reading();
+    let listing = git.run(["diff-index", "--cached", "--name-only", "--no-renames", "-z", "HEAD", "--"])?.stdout;
+    let paths = listing.split(|byte| *byte == 0).filter(|path| !path.is_empty());
+    Ok(paths.map(|path| Loss::Changed(String::from_utf8_lossy(path).into_owned())).collect())
+}
+
+/// Git for what the repository holds of a worktree, whether its folder is there or not.
+fn administration(cx: &Context, worktree: &Worktree) -> Result<Git, Failure> {
+    Ok(cx.git()?.pinned(&worktree.git_dir, None))
 }
 
 /// A file marked assume-unchanged, or one that is there though marked skip-worktree, may hold anything.
@@ -130,7 +148,7 @@ fn unreachable(cx: &Context, worktree: &Worktree) -> Result<Option<Loss>, Failur
     if worktree.branch.is_some() {
         return Ok(None);
     }
-    let head = cx.git_in(worktree)?.run(["rev-parse", "--verify", "HEAD^{commit}"])?.text();
+    let head = administration(cx, worktree)?.run(["rev-parse", "--verify", "HEAD^{commit}"])?.text();
     let refs = cx.git()?.run(["for-each-ref", "--count=1", &format!("--contains={head}")])?.text();
     Ok(refs.is_empty().then_some(Loss::Unreachable(head)))
 }
@@ -140,6 +158,19 @@ pub(crate) fn keep(cx: &Context, task: &Task, worktree: &Worktree) -> Result<Str
     let folder = tempfile::Builder::new().prefix("git-task-").tempdir().context("cannot create a temporary folder")?;
     // The copy takes the flags off, so that hidden changes are kept as well.
     let git = cx.git_beside(worktree, folder.path())?.setting("core.fsync=loose-object,reference");
+    if worktree.path.exists() {
+        add_all(&git)?;
+    }
+    let tree = git.run(["write-tree"])?.text();
+    let message = format!("State of the worktree of '{}' before it was removed\n", task.slug);
+    let commit = git.feed(["commit-tree", "-p", "HEAD", "-F", "-", &tree], message.as_bytes())?.text();
+    let name = format!("refs/backup/{}/{}", task.slug, clock::stamp(clock::now()));
+    git.run(["update-ref", "-m", "worktree remove", &name, &commit, ""])?;
+    Ok(name)
+}
+
+/// Brings the index to what the worktree holds.
+fn add_all(git: &Git) -> Result<(), Failure> {
     git.run(["update-index", "-q", "--really-refresh"]).ok();
     let flagged = git.run(["ls-files", "-v", "-z"])?.stdout;
     let names: Vec<u8> = flagged
@@ -149,10 +180,5 @@ pub(crate) fn keep(cx: &Context, task: &Task, worktree: &Worktree) -> Result<Str
         .collect();
     git.feed(["update-index", "-z", "--no-assume-unchanged", "--stdin"], &names)?;
     git.run(["add", "--all", "--sparse"])?;
-    let tree = git.run(["write-tree"])?.text();
-    let message = format!("State of the worktree of '{}' before it was removed\n", task.slug);
-    let commit = git.feed(["commit-tree", "-p", "HEAD", "-F", "-", &tree], message.as_bytes())?.text();
-    let name = format!("refs/backup/{}/{}", task.slug, clock::stamp(clock::now()));
-    git.run(["update-ref", "-m", "worktree remove", &name, &commit, ""])?;
-    Ok(name)
+    Ok(())
 }

@@ -8,11 +8,12 @@ use toml::Value;
 use toml_edit::{Document, Item, TableLike};
 
 use super::schema::{self, Kind};
+use crate::clock;
 use crate::refusal::Refusal;
 use crate::repository::{Scope, Setting};
 
 /// A config file may not be larger, in bytes.
-const MAX_SIZE: usize = 1 << 20;
+pub(super) const MAX_SIZE: usize = 1 << 20;
 
 /// The layers, the weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -211,15 +212,28 @@ pub fn from_git(settings: &[Setting], scope: Scope) -> Result<Vec<Entry>> {
 /// Reads the environment variables of the plain keys.
 ///
 /// # Errors
-/// When a value is of the wrong kind.
+/// When a variable with our prefix is unknown, or a value of the wrong kind.
 pub fn from_environment() -> Result<Vec<Entry>> {
+    let origin = Origin { layer: Layer::Environment, file: None, line: None };
     let mut entries = Vec::new();
-    for key in schema::KEYS.iter().filter(|key| !key.name.contains('*')) {
-        let variable = schema::variable(key.name);
-        let Some(text) = std::env::var_os(&variable) else { continue };
-        let origin = Origin { layer: Layer::Environment, file: None, line: None };
-        let value = parse(&text.to_string_lossy(), key.kind).map_err(|wanted| wrong(&variable, &origin, &wanted))?;
-        entries.push(Entry { key: key.name.to_owned(), value, origin });
+    for (variable, text) in std::env::vars_os() {
+        let Some(variable) = variable.to_str().filter(|name| name.starts_with(schema::VARIABLE_PREFIX)) else {
+            continue;
+        };
+        if variable == clock::VARIABLE {
+            continue;
+        }
+        let plain = schema::KEYS.iter().filter(|key| !key.name.contains('*'));
+        let Some(key) = plain.clone().find(|key| schema::variable(key.name) == variable) else {
+            let near = plain.map(|key| schema::variable(key.name));
+            let near = near.min_by_key(|known| strsim::damerau_levenshtein(known, variable)).unwrap_or_default();
+            bail!(
+                Refusal::new("unknown-key", format!("{origin}: unknown variable '{}'", variable.escape_debug()))
+                    .hint(format!("the nearest known one is '{near}'"))
+            );
+        };
+        let value = parse(&text.to_string_lossy(), key.kind).map_err(|wanted| wrong(variable, &origin, &wanted))?;
+        entries.push(Entry { key: key.name.to_owned(), value, origin: origin.clone() });
     }
     Ok(entries)
 }

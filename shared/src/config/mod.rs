@@ -219,7 +219,8 @@ pub const REPOSITORY_FILE: &str = ".codex-agent/config.toml";
 fn repository_file(repository: &Repository) -> Result<Option<(PathBuf, Vec<u8>)>> {
     if let Some(main) = repository.main_worktree() {
         let path = main.join(REPOSITORY_FILE);
-        return Ok(durable::read(&path)?.map(|bytes| (path, bytes)));
+        // One byte more than is good, so that a larger one is refused.
+        return Ok(durable::read_foreign(&path, layer::MAX_SIZE + 1)?.map(|bytes| (path, bytes)));
     }
     let Ok(id) = repository.gix.rev_parse_single(format!("HEAD:{REPOSITORY_FILE}").as_str()) else { return Ok(None) };
     let blob = id.object().map_err(|e| anyhow!("cannot read 'HEAD:{REPOSITORY_FILE}': {e:#}"))?;

@@ -68,6 +68,20 @@ pub(super) fn read(path: &Path, generation: u64) -> Result<Log> {
     Ok(log)
 }
 
+/// Returns the highest generation that a log names; 0 if there is none.
+///
+/// # Errors
+/// When the file is there and cannot be read.
+pub(super) fn last_generation(path: &Path) -> Result<u64> {
+    #[derive(Deserialize)]
+    struct Numbered {
+        generation: u64,
+    }
+    let bytes = durable::read(path)?.unwrap_or_default();
+    let lines = bytes.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice::<Numbered>(line).ok());
+    Ok(lines.map(|line| line.generation).max().unwrap_or(0))
+}
+
 /// Lists what differs between two states of the tasks.
 pub(super) fn difference(before: &[Task], after: &[Task]) -> Vec<TaskChange> {
     use std::collections::HashMap;

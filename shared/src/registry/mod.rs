@@ -197,9 +197,11 @@ impl Registry {
     /// # Errors
     /// A [`Refusal`] when the file is broken (with line and column) or newer than this program.
     pub fn load(&self) -> Result<Tasks> {
-        let tasks = load_file(&self.path)?;
-        // Somebody removed the document and not its log: an empty one would number anew over the old changes.
-        Ok(tasks.unwrap_or_else(Tasks::empty))
+        match load_file(&self.path)? {
+            Some(tasks) => Ok(tasks),
+            // Somebody may have removed the document and not its log: numbered anew, the old changes would be hidden.
+            None => Ok(Tasks { generation: log::last_generation(&self.log_path())?, ..Tasks::empty() }),
+        }
     }
 
     /// Reads the log up to the present generation.

@@ -127,7 +127,14 @@ fn plan(cx: &Context, repository: &Repository, args: &Args) -> Result<Plan, Fail
 fn own_or_refuse(task: &Task, worktree: &Worktree) -> Result<Made, Failure> {
     if worktree.is_main || task.worktree.as_ref().is_some_and(|path| Path::new(path) == worktree.path) {
         let message = format!("the branch of '{}' is checked out at '{}' already", task.slug, worktree.path.display());
-        return Err(Failure::could_not("exists", message));
+        let failure = Failure::could_not("exists", message);
+        if worktree.path.exists() {
+            return Err(failure);
+        }
+        return Err(failure.hint(format!(
+            "that folder is gone: 'git worktree repair <path>' tells git where it is now, or 'git task worktree remove {}' forgets it",
+            task.slug
+        )));
     }
     Ok(Made::Worktree)
 }

@@ -1,7 +1,7 @@
 //! `git task worktree list`: the worktrees and whose they are.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use shared::app::Context;
@@ -26,6 +26,7 @@ struct Answer {
 
 #[derive(Debug, Serialize)]
 struct Row {
+    #[serde(serialize_with = "as_text")]
     path: PathBuf,
     branch: Option<String>,
     task: Option<String>,
@@ -79,4 +80,9 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
         cx.output.answer(&answer)?;
     }
     Ok(Status::Done)
+}
+
+/// A path that is not UTF-8 is shown as well as JSON can; `-z` prints its bytes.
+fn as_text<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
