@@ -219,6 +219,9 @@ fn read(path: &Path) -> Result<Option<There>, Failure> {
 fn write(path: &Path, content: &[u8], mode: u32, dry_run: bool) -> Result<(), Failure> {
     if !dry_run {
         durable::replace_public(path, content, mode)?;
+        // The mode of a new file is cut by the umask; a hook gets back what it had.
+        let mode = fs::Permissions::from_mode(mode);
+        fs::set_permissions(path, mode).with_context(|| format!("cannot set the mode of '{}'", path.display()))?;
     }
     Ok(())
 }
