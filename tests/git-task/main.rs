@@ -13,6 +13,7 @@ mod log;
 mod registry;
 mod show;
 mod status;
+mod surroundings;
 mod trust;
 mod undo;
 mod worktree;

@@ -156,11 +156,14 @@ fn unreachable(cx: &Context, worktree: &Worktree) -> Result<Option<Loss>, Failur
 /// Keeps a worktree as it is, untracked files included, as a commit under `refs/backup/<slug>/`; returns the ref.
 pub(crate) fn keep(cx: &Context, task: &Task, worktree: &Worktree) -> Result<String, Failure> {
     let folder = tempfile::Builder::new().prefix("git-task-").tempdir().context("cannot create a temporary folder")?;
-    // The copy takes the flags off, so that hidden changes are kept as well.
-    let git = cx.git_beside(worktree, folder.path())?.setting("core.fsync=loose-object,reference");
-    if worktree.path.exists() {
+    let git = if worktree.path.exists() {
+        let git = cx.git_beside(worktree, folder.path())?;
         add_all(&git)?;
-    }
+        git
+    } else {
+        administration(cx, worktree)?
+    };
+    let git = git.setting("core.fsync=loose-object,reference");
     let tree = git.run(["write-tree"])?.text();
     let message = format!("State of the worktree of '{}' before it was removed\n", task.slug);
     let commit = git.feed(["commit-tree", "-p", "HEAD", "-F", "-", &tree], message.as_bytes())?.text();
@@ -169,8 +172,9 @@ pub(crate) fn keep(cx: &Context, task: &Task, worktree: &Worktree) -> Result<Str
     Ok(name)
 }
 
-/// Brings the index to what the worktree holds.
+/// Brings a copy of the index to what the worktree holds; its flags go, so that hidden changes are kept as well.
 fn add_all(git: &Git) -> Result<(), Failure> {
+    let git = git.clone().setting("core.fsync=loose-object");
     git.run(["update-index", "-q", "--really-refresh"]).ok();
     let flagged = git.run(["ls-files", "-v", "-z"])?.stdout;
     let names: Vec<u8> = flagged
