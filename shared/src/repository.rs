@@ -380,6 +380,11 @@ fn checked_out_branch(git_dir: &Path) -> Option<String> {
 
 /// Takes gix's words apart, since the kinds of its errors are not all public.
 fn explain(folder: &Path, words: &str) -> anyhow::Error {
+    if let Some(named) = std::env::var_os("GIT_DIR").filter(|_| words.contains("not appear to be a git repository")) {
+        // A kind of its own: a wrong answer is not the same as none.
+        let message = format!("not a git repository, though GIT_DIR says so: '{}'", Path::new(&named).display());
+        return Refusal::new("wrong-git-dir", message).into();
+    }
     if words.contains("NoGitRepository") || words.contains("Could not find a git repository") {
         let message = "not a git repository (or any of the parent directories): .git";
         return Refusal::new("no-repository", message).into();

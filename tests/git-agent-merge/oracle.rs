@@ -46,10 +46,8 @@ fn write(path: &Path, content: &[u8]) {
     if path.is_dir() {
         return;
     }
-    if let Some(folder) = path.parent() {
-        if fs::create_dir_all(folder).is_err() {
-            return;
-        }
+    if path.parent().is_some_and(|folder| fs::create_dir_all(folder).is_err()) {
+        return;
     }
     let _ = fs::remove_file(path);
     fs::write(path, content).unwrap();

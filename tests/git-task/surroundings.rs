@@ -22,6 +22,17 @@ fn a_relative_home_is_refused_and_relative_xdg_folders_do_not_count() {
 }
 
 #[test]
+fn a_wrong_git_dir_is_named_in_one_line() {
+    let room = Sandbox::new();
+    for wrong in ["/nowhere", "README", "/tmp/unsafe"] {
+        for arguments in [&["list"][..], &["status"], &["add", "x"], &["config", "list"]] {
+            let ran = ran(&room, &[("GIT_DIR", wrong)], arguments).exits(128).warns("not a git repository");
+            assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+        }
+    }
+}
+
+#[test]
 fn closed_streams_cost_the_answer_and_not_the_work() {
     let room = Sandbox::new();
     for (name, streams) in [("a", ">&-"), ("b", "<&-"), ("c", "2>&-"), ("d", "<&- >&- 2>&-")] {

@@ -77,8 +77,7 @@ fn a_supervisor_that_is_killed_leaves_a_record_that_reads() {
             // Ended by itself when the tracer ends, whoever of the three was killed.
             let words = [&program, "launch", "--name", &name, "--", "sh", "-c", "echo hello"];
             let ran = run_killed(&room, &room.repo(), Reach::All, call, n, &words);
-            let mine: Vec<Value> =
-                jobs(&room, &name).into_iter().filter(|job| job["slug"] == Value::from(name.as_str())).collect();
+            let mine: Vec<Value> = jobs(&room, &name).into_iter().filter(|job| job["slug"] == name.as_str()).collect();
             assert!(mine.iter().all(|job| !is_live(job)), "{name}: {mine:?}");
             if ran.code == 0 {
                 assert_eq!(mine.len(), 1, "an acknowledged job is there: {name}");

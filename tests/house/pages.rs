@@ -60,7 +60,7 @@ fn every_flag_and_command_is_in_the_page() {
             let words: Vec<&str> = plain.split([' ', '\n', ',', '|', '"', '[', ']', '=']).collect();
             let mdoc = plain.lines().any(|line| {
                 let words: Vec<&str> = line.split_whitespace().collect();
-                words.iter().any(|word| *word == bare) && (line.contains("Fl") || !name.starts_with('-'))
+                words.contains(&bare) && (line.contains("Fl") || !name.starts_with('-'))
             });
             assert!(mdoc || words.contains(&name.as_str()), "man/{program}.1 does not know '{name}'");
         }
