@@ -19,7 +19,7 @@ use super::programs;
 use check::Schemas;
 
 /// Programs whose schemas are still to be written.
-const WITHOUT: &[&str] = &["git-validate"];
+const WITHOUT: &[&str] = &[];
 
 /// Fields that need what no story has: too many files, a path that is not UTF-8 and the like.
 const RARE: &[&str] = &["worktree_bytes", "command_bytes", "broken", "commit_problem"];
@@ -239,6 +239,37 @@ fn git_task_answers_as_its_schemas_say() {
     let away = story.asks_in(&story.room.home(), 0, &["status", "--all"], "");
     assert!(away["repositories"][0]["unreadable"].is_string(), "{away}");
     story.ends(&["registry", "error"]);
+}
+
+#[test]
+fn git_validate_answers_as_its_schemas_say() {
+    let mut story = Story::of("git-validate");
+    story.asks(1, &["show"]);
+    story.asks(128, &[]);
+    story.room.trusted_config(
+        "[[checks]]\nname = \"good 🍎 \u{202e}\"\ncommand = [\"echo\", \"a\\u0000\\u001b[2Jb\"]\n\
+         [[checks]]\nname = \"skipped\"\ncommand = [\"false\"]\npaths = [\"none\"]\n\
+         [[checks]]\nname = \"slow\"\ncommand = [\"sleep\", \"60\"]\ntimeout = \"10ms\"\n\
+         [[checks]]\nname = \"broken\"\ncommand = [\"no-such-program\"]\n",
+    );
+    story.room.commit("checks");
+    story.asks(1, &["show"]);
+    story.asks(0, &["-n"]);
+    story.asks(1, &[]);
+    story.asks(0, &["--check", "skipped", "HEAD^{tree}"]);
+    story.asks(128, &["--check", "broken", "--worktree"]);
+    story.asks(1, &["show", "--staged"]);
+    story.asks(129, &["--check", "none"]);
+    story.asks(128, &["nowhere"]);
+    story.asks(0, &["install", "-n", "--hook", "pre-push"]);
+    story.asks(0, &["install"]);
+    story.asks(0, &["install"]);
+    story.asks(0, &["uninstall"]);
+    let tree = story.room.git(&["rev-parse", "HEAD^{tree}"]);
+    for line in story.room.git(&["notes", "--ref=validate", "show", &tree]).lines() {
+        story.fits("git-validate-note", &serde_json::from_str(line).unwrap(), "a line of the note");
+    }
+    story.ends(&["git-validate-note"]);
 }
 
 #[test]

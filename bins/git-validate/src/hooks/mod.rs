@@ -85,6 +85,7 @@ struct Row {
     /// What was done: installed, present, removed, absent.
     action: &'static str,
     /// How it stands beside another hook: alone, in-script, before.
+    #[serde(skip_serializing_if = "Option::is_none")]
     beside: Option<&'static str>,
 }
 

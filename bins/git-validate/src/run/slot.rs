@@ -40,6 +40,9 @@ const SETTINGS: &[&str] = &[
     "index.sparse=false",
 ];
 
+/// Lists what is neither in the index nor ignored, empty folders included.
+const MORE: [&str; 4] = ["ls-files", "--others", "--exclude-standard", "--directory"];
+
 /// A slot that is ours until it is dropped.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -100,8 +103,14 @@ impl Slot {
     /// Lists the files of the tree that the checks have changed, and says nothing of others.
     pub(super) fn changed(&self, cx: &Context) -> Vec<String> {
         let changed = self.git(cx).and_then(|git| {
+            let differ = ["diff-files", "--ignore-submodules=all", "--name-only", "-z"];
+            let seeming = self.run(&git, differ)?;
+            if seeming.is_empty() {
+                return Ok(seeming);
+            }
+            // Of some only the times may have changed.
             let _ = self.run(&git, ["update-index", "-q", "--refresh"]);
-            self.run(&git, ["diff-files", "--ignore-submodules=all", "--name-only", "-z"])
+            self.run(&git, differ)
         });
         let changed = changed.unwrap_or_default();
         let paths = changed.split(|byte| *byte == 0).filter(|path| !path.is_empty());
@@ -119,10 +128,11 @@ impl Slot {
         remove(&own)?;
         let git = self.git(cx)?;
         let tree = subject.tree.to_string();
-        // So that a file whose times alone have changed keeps them, and is not built again.
-        let _ = self.run(&git, ["update-index", "-q", "--refresh"]);
         self.run(&git, ["read-tree", "--reset", "-u", &tree])?;
-        self.run(&git, ["clean", "-q", "-ffd"])?;
+        if !self.run(&git, MORE)?.is_empty() {
+            self.run(&git, ["clean", "-q", "-ffd"])?;
+            ensure!(self.run(&git, MORE)?.is_empty(), "there are files that are not in the tree");
+        }
         self.remove_what_git_passes_over(cx)?;
         self.prove(&git, &tree)?;
         own::make(cx, subject, &own)?;
@@ -153,14 +163,12 @@ impl Slot {
         Ok(())
     }
 
-    /// The proof: what is there is the tree, no more and no less.
+    /// The proof: what the tree has is there as the tree has it.
     fn prove(&self, git: &Git, tree: &str) -> Result<()> {
         self.run(git, ["diff-files", "--quiet", "--ignore-submodules=all"])
             .context("the files differ from the tree")?;
         let index = self.run(git, ["write-tree"])?;
         ensure!(index.trim_ascii() == tree.as_bytes(), "the index differs from the tree");
-        let more = ["ls-files", "--others", "--exclude-standard", "--directory", "--no-empty-directory"];
-        ensure!(self.run(git, more)?.is_empty(), "there are files that are not in the tree");
         Ok(())
     }
 
