@@ -149,7 +149,7 @@ impl Context {
         match fs::copy(worktree.git_dir.join("index"), &copy) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
                 let path = worktree.path.display();
-                return Err(Failure::could_not("read", format!("cannot copy the index of '{path}': {e}")));
+                Err(Failure::could_not("read", format!("cannot copy the index of '{path}': {e}")))
             }
             Ok(_) | Err(_) => Ok(self.git_in(worktree)?.env("GIT_INDEX_FILE", copy)),
         }
