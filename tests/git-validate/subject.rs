@@ -143,7 +143,7 @@ fn a_split_index_keeps_its_halves() {
     let mut after = room.users();
     // `git write-tree` above, and nobody else, may have refreshed the index.
     let index = room.repo().join(".git/index");
-    after.insert(index.clone(), before[&index].clone());
+    after.insert(index.clone(), before[&index]);
     assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
 }
 
