@@ -18,9 +18,6 @@ use super::pages::offered;
 use super::programs;
 use check::Schemas;
 
-/// Programs whose schemas are still to be written.
-const WITHOUT: &[&str] = &[];
-
 /// Fields that need what no story has: too many files, a path that is not UTF-8 and the like.
 const RARE: &[&str] = &["worktree_bytes", "command_bytes", "broken", "commit_problem"];
 
