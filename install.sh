@@ -54,7 +54,7 @@ case $prefix in /*) ;; *) prefix=$PWD/$prefix ;; esac
 [ -z "$agent" ] || $demo || wrong "'--agent' goes with '--demo'"
 
 root=$destdir$prefix
-manifest=$root/share/codex-agents/installed-files
+manifest=$root/share/doc/codex-agents/installed-files
 programs=$(cd "$here/bins" && echo git-*)
 
 # Prints "<source><tab><place below the prefix><tab><mode>" for every file.
@@ -99,7 +99,7 @@ install_files() {
     done
     $dry_run && return
     mkdir -p "$(dirname -- "$manifest")"
-    { files | cut -f2; echo share/codex-agents/installed-files; } >"$manifest.new.$$"
+    { files | cut -f2; echo share/doc/codex-agents/installed-files; } >"$manifest.new.$$"
     mv -f -- "$manifest.new.$$" "$manifest"
     echo "installed $(echo "$programs" | wc -w) programs, their pages and completions below $root"
 }
@@ -113,8 +113,8 @@ uninstall() {
         if $dry_run; then echo "would remove $root/$place"; else rm -f -- "$root/$place"; fi
     done <"$manifest"
     $dry_run && return
-    for folder in share/codex-agents share/fish/vendor_conf.d share/fish/vendor_completions.d share/fish \
-        share/zsh/site-functions share/zsh share/bash-completion/completions share/bash-completion share/man/man1 share/man; do
+    for folder in share/doc/codex-agents share/doc share/fish/vendor_conf.d share/fish/vendor_completions.d share/fish \
+        share/zsh/site-functions share/zsh share/bash-completion/completions share/bash-completion share/man/man1 share/man share bin; do
         rmdir -- "$root/$folder" 2>/dev/null || true
     done
     echo "removed what was installed below $root"

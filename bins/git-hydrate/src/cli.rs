@@ -11,7 +11,7 @@ use crate::hydrate::Args;
 /// of the repository where they are the same there, from git where not, and the ignored artefacts
 /// that '.worktreeinclude' or 'hydrate.include' names.
 #[derive(Debug, Parser)]
-#[command(name = "git-hydrate", bin_name = "git hydrate", version)]
+#[command(name = "git-hydrate", version, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
