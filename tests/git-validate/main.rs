@@ -1,5 +1,6 @@
 //! git-validate as a user runs it.
 
+mod crash;
 mod install;
 mod kill;
 mod note;
