@@ -20,7 +20,8 @@ pub(crate) fn include(
     let git = quarantine.hold(cx, cx.git_beside(worktree, place.path())?.reading())?;
     git.run(["add", "--all"]).with_context(|| format!("cannot read the worktree '{}'", worktree.path.display()))?;
     let tree = git.run(["write-tree"])?.text();
-    if tree == cx.repository()?.tree_of(side.commit)?.to_string() {
+    let committed = cx.repository()?.tree_of(side.commit)?.to_string();
+    if tree == committed {
         return Ok(());
     }
     let git = git.env("GIT_AUTHOR_NAME", "snapshot").env("GIT_AUTHOR_EMAIL", "snapshot@localhost");

@@ -129,7 +129,7 @@ fn in_editor(cx: &Context, tasks: &Tasks, task: &Task) -> Result<Sheet, Failure>
     };
     let text = toml::to_string_pretty(&sheet).context("cannot write the task for the editor")?;
     let edited = run_editor(cx, &text)?;
-    Ok(toml::from_str(&edited).map_err(|e| Failure::could_not("edit", format!("cannot read what was edited: {e}")))?)
+    toml::from_str(&edited).map_err(|e| Failure::could_not("edit", format!("cannot read what was edited: {e}")))
 }
 
 /// Runs the editor as git chooses it, but for what the repository's own configuration says.

@@ -168,7 +168,7 @@ fn ignored_in<'p>(git: &Git, paths: impl Iterator<Item = &'p [u8]>) -> Result<Ha
 
 /// Gives the folders that were made their modes and times, the deepest first: what is made in one changes its time.
 fn finish_folders(to: &Root, folders: &mut [(Vec<u8>, Stat)]) {
-    folders.sort_by(|a, b| b.0.len().cmp(&a.0.len()));
+    folders.sort_by_key(|folder| std::cmp::Reverse(folder.0.len()));
     for (path, facts) in folders {
         let Ok(folder) = to.folder(path) else { continue };
         // Nothing is wrong with a folder that keeps the time of its making.

@@ -72,7 +72,7 @@ pub(crate) fn land(cx: &Context, plan: &Plan, built: &Built) -> Result<Landed, F
         refs.push(format!("update {} {} {}", plan.base, built.commit, plan.old));
     }
     let worktree = base_checkout(cx, plan)?;
-    let mut checkout = preview(cx, plan, built)?;
+    let checkout = preview(cx, plan, built)?;
     if let (Some(worktree), Some(checkout @ Checkout { followed: false, .. })) = (&worktree, &checkout) {
         detach(cx, worktree, plan, checkout)?;
     }
@@ -80,12 +80,12 @@ pub(crate) fn land(cx: &Context, plan: &Plan, built: &Built) -> Result<Landed, F
     let Some(transaction) = Transaction::prepare(&git, &refs, &format!("task complete: {}", plan.task.slug))? else {
         return base_moved_or_locked(cx, plan);
     };
-    if let (Some(worktree), Some(Checkout { followed: followed @ true, reason, .. })) = (&worktree, &mut checkout) {
-        if let Err(words) = follow(cx, worktree, plan, built, Act::Move)? {
-            // Changes that overlap came in since; the refs are let go, and all is looked at again.
-            (*followed, *reason) = (false, Some(words));
-            return Ok(Landed::BaseMoved);
-        }
+    let follows = checkout.as_ref().is_some_and(|checkout| checkout.followed);
+    if let Some(worktree) = worktree.as_ref().filter(|_| follows)
+        && follow(cx, worktree, plan, built, Act::Move)?.is_err()
+    {
+        // Changes that overlap came in since; the refs are let go, and all is looked at again.
+        return Ok(Landed::BaseMoved);
     }
     transaction.commit()?;
     Ok(Landed::Moved { checkout, backup })

@@ -272,11 +272,11 @@ fn clean_up(cx: &Context, plan: &Plan) -> Result<Option<PathBuf>, Failure> {
         Some(path) => worktree::find(repository, path)?,
         None => None,
     };
-    if let Some(worktree) = &own {
-        if let Err(failure) = worktree::remove(cx, &plan.task, worktree, false, false) {
-            cx.output.warn(format!("the task is merged, and its worktree stays: {failure}"));
-            return Ok(None);
-        }
+    if let Some(worktree) = &own
+        && let Err(failure) = worktree::remove(cx, &plan.task, worktree, false, false)
+    {
+        cx.output.warn(format!("the task is merged, and its worktree stays: {failure}"));
+        return Ok(None);
     }
     let tip = plan.tip.to_string();
     if repository.worktree_of(&plan.branch)?.is_none() || own.is_some() {

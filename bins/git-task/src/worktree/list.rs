@@ -60,8 +60,7 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     let key = repository.key();
     let task_at = |path: &PathBuf| {
         let own = tasks.tasks.iter().filter(|task| task.repo.key == key);
-        own.filter(|task| task.is_open())
-            .find(|task| task.worktree.as_ref().is_some_and(|at| PathBuf::from(at) == *path))
+        own.filter(|task| task.is_open()).find(|task| task.worktree.as_ref().is_some_and(|at| Path::new(at) == path))
     };
     let rows = repository.worktrees()?.into_iter().map(|worktree| Row {
         task: task_at(&worktree.path).map(|task| task.slug.to_string()),
