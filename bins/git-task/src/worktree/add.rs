@@ -196,22 +196,25 @@ fn fill(cx: &Context, repository: &Repository, path: &Path) -> Result<Option<ser
         return Ok(None);
     };
     let mut command = process::command(program);
-    process::scrub(&mut command).arg("--json").arg("-C").arg(path).current_dir(path);
-    if cx.output.draws_progress() {
+    process::scrub(&mut command).arg("-C").arg(path).current_dir(path);
+    // For people it speaks for itself, with its progress and its reasons.
+    if cx.output.is_json() {
+        command.arg("--json");
+    } else {
         command.stderr(std::process::Stdio::inherit());
     }
     let output = command.output().context("cannot start git-hydrate")?;
-    if !output.status.success() {
-        let words = String::from_utf8_lossy(&output.stderr);
-        let said: Option<serde_json::Value> = words.lines().rev().find_map(|line| serde_json::from_str(line).ok());
-        let reason = said.as_ref().and_then(|said| said["error"]["message"].as_str()).unwrap_or(words.trim());
-        return Err(Failure::could_not(
-            "hydrate",
-            format!("the worktree '{}' is made but not filled: {reason}", path.display()),
-        )
-        .hint(format!("'git -C {} hydrate' goes on with it", path.display())));
+    if output.status.success() {
+        if !cx.output.is_json() {
+            cx.output.note(String::from_utf8_lossy(&output.stdout).trim_end());
+        }
+        return Ok(serde_json::from_slice(&output.stdout).ok());
     }
-    Ok(serde_json::from_slice(&output.stdout).ok())
+    let words = String::from_utf8_lossy(&output.stderr);
+    let said: Option<serde_json::Value> = words.lines().rev().find_map(|line| serde_json::from_str(line).ok());
+    let reason = said.as_ref().and_then(|said| said["error"]["message"].as_str()).map(|words| format!(": {words}"));
+    let message = format!("the worktree '{}' is made but not filled{}", path.display(), reason.unwrap_or_default());
+    Err(Failure::could_not("hydrate", message).hint(format!("'git -C {} hydrate' goes on with it", path.display())))
 }
 
 fn configured_path(cx: &Context, repository: &Repository, task: &Task) -> Result<PathBuf, Failure> {
