@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::output::{ColorChoice, Output, escape};
 use crate::process::{self, Git};
 use crate::registry::{Registry, Task};
-use crate::repository::{Repository, Worktree};
+use crate::repository::{Repository, Scope, Worktree};
 
 const HEADING: &str = "Options of every command";
 
@@ -127,8 +127,9 @@ impl Context {
     /// # Errors
     /// As [`Context::repository`], and when there is no git.
     pub fn git(&self) -> Result<Git, Failure> {
-        let common = self.repository()?.common_dir();
-        Ok(Git::at(common)?.pinned(common, None).env("GIT_COMMON_DIR", common))
+        let repository = self.repository()?;
+        let common = repository.common_dir();
+        Ok(with_identity(Git::at(common)?.pinned(common, None).env("GIT_COMMON_DIR", common), repository))
     }
 
     /// Returns git for one worktree, pinned so that nothing in the worktree can lead it elsewhere.
@@ -136,8 +137,9 @@ impl Context {
     /// # Errors
     /// As [`Context::repository`], and when there is no git.
     pub fn git_in(&self, worktree: &Worktree) -> Result<Git, Failure> {
-        let common = self.repository()?.common_dir();
-        Ok(Git::at(&worktree.path)?.pinned(&worktree.git_dir, Some(&worktree.path)).env("GIT_COMMON_DIR", common))
+        let repository = self.repository()?;
+        let git = Git::at(&worktree.path)?.pinned(&worktree.git_dir, Some(&worktree.path));
+        Ok(with_identity(git.env("GIT_COMMON_DIR", repository.common_dir()), repository))
     }
 
     /// Returns git for one worktree with a copy of its index in `folder`: whatever it adds, nothing of the worktree's own is written.
@@ -166,6 +168,13 @@ impl Context {
         let registry = Registry::of_user()?;
         Ok(self.registry.get_or_init(|| registry))
     }
+}
+
+/// Passes on who the user is, if 'git -c user.name=… task …' says so; the door keeps all other such settings out.
+fn with_identity(git: Git, repository: &Repository) -> Git {
+    let said = repository.settings("user").into_iter().filter(|setting| setting.scope == Scope::Command);
+    let said = said.filter(|setting| matches!(setting.key.as_str(), "name" | "email"));
+    said.fold(git, |git, setting| git.setting(format!("user.{}={}", setting.key, setting.value)))
 }
 
 /// Runs a program: answers completion, reads the arguments, calls `body`, reports a failure.

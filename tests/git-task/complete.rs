@@ -268,3 +268,16 @@ fn a_locked_index_in_the_checkout_is_waited_for_and_is_no_overlap() {
     std::fs::remove_file(&lock).unwrap();
     complete(&room, &["one", "--unvalidated"]).succeeds();
 }
+
+#[test]
+fn an_identity_from_the_command_line_makes_the_merge() {
+    let room = room();
+    worked(&room, "one", "new", "fine\n");
+    room.git(&["config", "--global", "--remove-section", "user"]);
+    room.git(&["config", "--global", "user.useConfigOnly", "true"]);
+    complete(&room, &["one", "--unvalidated"]).exits(128).warns("commit-tree");
+    let words =
+        ["-c", "user.name=Some One", "-c", "user.email=s@example.com", "task", "complete", "one", "--unvalidated"];
+    room.run("git", &words).succeeds();
+    assert_eq!(room.git(&["log", "-1", "--format=%an %ce", "main"]), "Some One s@example.com");
+}
