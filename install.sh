@@ -141,7 +141,11 @@ say() { printf '\n\033[1m%s\033[0m\n' "$1" | if [ -t 1 ] && [ -z "${NO_COLOR:-}"
 
 # Shows a command, runs it, and shows how long it took.
 step() {
-    printf '$ %s\n' "$*"
+    printf '$'
+    for word in "$@"; do
+        case $word in *[!A-Za-z0-9/._=-]*) printf " '%s'" "$word" ;; *) printf ' %s' "$word" ;; esac
+    done
+    echo
     begin=$(date +%s%N)
     status=0
     "$@" || status=$?
