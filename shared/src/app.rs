@@ -185,8 +185,7 @@ where
 {
     clap_complete::CompleteEnv::with_factory(C::command).complete();
     let arguments: Vec<OsString> = env::args_os().collect();
-    let json = arguments.iter().take_while(|a| *a != "--").any(|a| a == "--json");
-    let output = Output::new(json, false, ColorChoice::Auto);
+    let output = output_for(&arguments);
     let result = match C::try_parse_from(&arguments) {
         Ok(cli) => body(cli),
         Err(error) => answer_clap(&error, &output),
@@ -198,6 +197,19 @@ where
             failure.status().into()
         }
     }
+}
+
+/// Finds out how to speak before the arguments are known to be good: a wrong request is answered as well.
+fn output_for(arguments: &[OsString]) -> Output {
+    let options = arguments.iter().take_while(|argument| *argument != "--");
+    let json = options.clone().any(|argument| argument == "--json");
+    let color = options.filter(|argument| argument.to_string_lossy().starts_with("--color")).last();
+    let color = match color.map(|argument| argument.to_string_lossy()).as_deref() {
+        Some("--color" | "--color=always") => ColorChoice::Always,
+        Some("--color=never") => ColorChoice::Never,
+        Some(_) | None => ColorChoice::Auto,
+    };
+    Output::new(json, false, color)
 }
 
 /// Help and version are answers; the rest is a wrong request, with what was typed made harmless.

@@ -182,15 +182,13 @@ fn escape_but_colors(text: &str) -> String {
     clean
 }
 
+/// Only the narration has colours, so its stream decides.
 fn color_by_environment() -> bool {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     if set("NO_COLOR") {
         return false;
     }
-    if set("CLICOLOR_FORCE") || std::env::var_os("GIT_PAGER_IN_USE").is_some_and(|v| v == "true") {
-        return true;
-    }
-    io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    set("CLICOLOR_FORCE") || (io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb"))
 }
 
 /// A reader that went away is no failure; a full disk is.

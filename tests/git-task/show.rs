@@ -20,3 +20,13 @@ fn an_unknown_task_is_named_with_the_nearest() {
     room.run("git-task", &["show", "fix-logn"]).exits(128).warns("no task 'fix-logn'").warns("'fix-login'");
     room.run("git-task", &["show", "zzz"]).exits(128).warns("'git task list' shows the open ones");
 }
+
+#[test]
+fn colours_are_as_asked_for() {
+    let room = Sandbox::new();
+    let red = |arguments: &[&str]| {
+        room.run("git-task", &[arguments, &["show", "none"]].concat()).exits(128).stderr.contains("\u{1b}[")
+    };
+    assert!(red(&["--color=always"]) && red(&["--color"]));
+    assert!(!red(&["--color=never"]) && !red(&[]) && !red(&["--color=auto"]) && !red(&["--color=always", "--json"]));
+}

@@ -165,3 +165,22 @@ fn bare_repositories_have_worktrees_too() {
     let path = PathBuf::from(room.run_in(&bare, "git-task", &["worktree", "add", "one"]).succeeds().text());
     assert!(path.ends_with("bare.worktrees/one") && path.join("README").exists());
 }
+
+#[test]
+fn force_keeps_what_the_flags_of_the_index_hide() {
+    let room = Sandbox::new();
+    room.write("other", "o\n");
+    room.commit("another file");
+    let path = added(&room, "one");
+    for (flag, file) in [("--assume-unchanged", "README"), ("--skip-worktree", "other")] {
+        room.git_in(&path, &["update-index", flag, file]);
+        room.write_in(&path, file, "hidden work\n");
+    }
+    assert_eq!(room.git_in(&path, &["status", "--porcelain"]), "");
+    room.run("git-task", &["worktree", "remove", "one"]).exits(128).warns("hidden from 'git status': other");
+    let json = room.run("git-task", &["worktree", "remove", "--force", "one", "--json"]).succeeds().json();
+    let kept = json["kept"].as_str().unwrap();
+    for file in ["README", "other"] {
+        assert_eq!(room.git(&["show", &format!("{kept}:{file}")]), "hidden work", "{file}");
+    }
+}

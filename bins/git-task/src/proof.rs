@@ -119,15 +119,18 @@ fn administration(cx: &Context, worktree: &Worktree) -> Result<Git, Failure> {
 
 /// A file marked assume-unchanged, or one that is there though marked skip-worktree, may hold anything.
 fn hidden(cx: &Context, worktree: &Worktree) -> Result<Vec<Loss>, Failure> {
-    let listing = cx.git_in(worktree)?.reading().run(["ls-files", "-v", "-z"])?.stdout;
+    let paths = flagged(&cx.git_in(worktree)?.reading(), worktree)?;
+    Ok(paths.iter().map(|path| Loss::Hidden(String::from_utf8_lossy(path).into_owned())).collect())
+}
+
+/// Lists the paths that are there and that the flags of an index keep 'git status' from looking at.
+fn flagged(git: &Git, worktree: &Worktree) -> Result<Vec<Vec<u8>>, Failure> {
+    let listing = git.run(["ls-files", "-v", "-z"])?.stdout;
     let entries = listing.split(|byte| *byte == 0).filter(|entry| entry.len() > 2);
-    let flagged = entries.filter_map(|entry| {
-        let path = String::from_utf8_lossy(&entry[2..]).into_owned();
-        let is_there = || worktree.path.join(std::ffi::OsStr::from_bytes(&entry[2..])).symlink_metadata().is_ok();
-        let hidden = entry[0].is_ascii_lowercase() || (entry[0] == b'S' && is_there());
-        hidden.then_some(Loss::Hidden(path))
-    });
-    Ok(flagged.collect())
+    // A small letter is assume-unchanged, an S skip-worktree, an s both.
+    let is_there = |path: &[u8]| worktree.path.join(std::ffi::OsStr::from_bytes(path)).symlink_metadata().is_ok();
+    let hidden = |entry: &&[u8]| entry[0].is_ascii_lowercase() || (entry[0] == b'S' && is_there(&entry[2..]));
+    Ok(entries.filter(hidden).map(|entry| entry[2..].to_vec()).collect())
 }
 
 fn unfinished(worktree: &Worktree) -> Vec<Loss> {
@@ -158,7 +161,7 @@ pub(crate) fn keep(cx: &Context, task: &Task, worktree: &Worktree) -> Result<Str
     let folder = tempfile::Builder::new().prefix("git-task-").tempdir().context("cannot create a temporary folder")?;
     let git = if worktree.path.exists() {
         let git = cx.git_beside(worktree, folder.path())?;
-        add_all(&git)?;
+        add_all(&git, worktree)?;
         git
     } else {
         administration(cx, worktree)?
@@ -173,16 +176,12 @@ pub(crate) fn keep(cx: &Context, task: &Task, worktree: &Worktree) -> Result<Str
 }
 
 /// Brings a copy of the index to what the worktree holds; its flags go, so that hidden changes are kept as well.
-fn add_all(git: &Git) -> Result<(), Failure> {
+fn add_all(git: &Git, worktree: &Worktree) -> Result<(), Failure> {
     let git = git.clone().setting("core.fsync=loose-object");
-    git.run(["update-index", "-q", "--really-refresh"]).ok();
-    let flagged = git.run(["ls-files", "-v", "-z"])?.stdout;
-    let names: Vec<u8> = flagged
-        .split(|byte| *byte == 0)
-        .filter(|entry| entry.len() > 2 && entry[0].is_ascii_lowercase())
-        .flat_map(|entry| [&entry[2..], b"\0"].concat())
-        .collect();
-    git.feed(["update-index", "-z", "--no-assume-unchanged", "--stdin"], &names)?;
+    let names: Vec<u8> = flagged(&git, worktree)?.into_iter().flat_map(|path| [path, vec![0]].concat()).collect();
+    for flag in ["--no-assume-unchanged", "--no-skip-worktree"] {
+        git.feed(["update-index", "-z", flag, "--stdin"], &names)?;
+    }
     git.run(["add", "--all", "--sparse"])?;
     Ok(())
 }
