@@ -123,12 +123,14 @@ fn a_sha256_repository_is_filled_too() {
 }
 
 #[test]
-fn a_clone_without_checkout_and_without_a_donor_is_checked_out_by_git() {
+fn a_clone_of_a_bare_repository_has_no_donor_and_is_checked_out_by_git() {
     let room = varied();
-    let clone = room.path().join("clone");
-    room.git(&["clone", "-q", "--no-checkout", ".", clone.to_str().unwrap()]);
+    let (bare, clone) = (room.path().join("bare.git"), room.path().join("clone"));
+    room.git(&["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
+    room.git(&["clone", "-q", "--no-checkout", bare.to_str().unwrap(), clone.to_str().unwrap()]);
     let answer = hydrate(&room, &clone, &["--json"]).succeeds().json();
     assert_eq!((answer["method"].as_str(), answer["donor"].is_null()), (Some("checkout"), true));
+    assert_eq!(answer["tracked"]["checked_out_because"]["no-donor"], answer["tracked"]["files"]);
     is_complete(&room, &clone);
 }
 

@@ -4,10 +4,15 @@
 
 mod answer;
 mod attributes;
+mod clone;
 mod donor;
 mod fill;
+mod force;
 mod hostile;
 mod ignored;
 mod interrupted;
+mod lfs;
+mod mode;
 mod refuse;
 mod room;
+mod submodules;

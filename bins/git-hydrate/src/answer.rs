@@ -1,9 +1,12 @@
 //! What is answered.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 use shared::output::Foreign;
+
+use crate::plan::Why;
 
 /// Where the tracked files came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -30,8 +33,14 @@ pub(crate) struct Answer {
     pub(crate) dry_run: bool,
     /// The tracked files.
     pub(crate) tracked: Tracked,
+    /// The size in bytes from which files were cloned; `None` if none could be, or none was to be.
+    pub(crate) clone_from: Option<u64>,
     /// The ignored artefacts.
     pub(crate) ignored: Ignored,
+    /// The submodules that were filled as well.
+    pub(crate) submodules: Vec<Submodule>,
+    /// The ref that keeps what was staged before `--force`.
+    pub(crate) backup: Option<String>,
     /// What was not taken or was moved aside, and why.
     pub(crate) skipped: Vec<Skipped>,
     /// How long it took.
@@ -49,6 +58,8 @@ pub(crate) struct Tracked {
     pub(crate) copied: u64,
     /// Those that git made.
     pub(crate) checked_out: u64,
+    /// Why it was git that made them.
+    pub(crate) checked_out_because: BTreeMap<Why, u64>,
     /// Symbolic links taken from the donor.
     pub(crate) symlinks: u64,
     /// Those that an interrupted run had made.
@@ -57,6 +68,8 @@ pub(crate) struct Tracked {
     pub(crate) bytes_cloned: u64,
     /// Bytes copied.
     pub(crate) bytes_copied: u64,
+    /// Bytes that git wrote.
+    pub(crate) bytes_checked_out: u64,
 }
 
 /// The ignored artefacts that came along.
@@ -70,6 +83,15 @@ pub(crate) struct Ignored {
     pub(crate) copied: u64,
     /// Bytes of both.
     pub(crate) bytes: u64,
+}
+
+/// A submodule that was filled.
+#[derive(Debug, Serialize)]
+pub(crate) struct Submodule {
+    /// Its path, seen from the worktree.
+    pub(crate) path: String,
+    /// The answer of the run that filled it.
+    pub(crate) answer: serde_json::Value,
 }
 
 /// A path that was left out.
@@ -105,12 +127,23 @@ impl fmt::Display for Answer {
         if t.kept > 0 {
             write!(f, ", {} there before", t.kept)?;
         }
+        if !self.submodules.is_empty() {
+            write!(f, "; {} submodules", self.submodules.len())?;
+        }
         let i = &self.ignored;
         if i.files > 0 {
             write!(f, "; {} ignored files ({} cloned, {} copied)", i.files, i.cloned, i.copied)?;
         }
-        let bytes = t.bytes_cloned + t.bytes_copied + i.bytes;
+        let bytes = t.bytes_cloned + t.bytes_copied + t.bytes_checked_out + i.bytes;
         write!(f, "; {}", indicatif::HumanBytes(bytes))?;
-        if self.dry_run { writeln!(f) } else { writeln!(f, " in {:.2} s", self.seconds) }
+        if self.dry_run {
+            writeln!(f)?
+        } else {
+            writeln!(f, " in {:.2} s", self.seconds)?
+        }
+        match &self.backup {
+            Some(backup) => writeln!(f, "what was staged is kept as {backup}"),
+            None => Ok(()),
+        }
     }
 }

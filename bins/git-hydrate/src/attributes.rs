@@ -1,7 +1,7 @@
 //! Whether git would change a file's bytes while checking it out.
 //!
-//! Only a path whose blob lands on disk byte by byte can be taken from a donor; line ends, `ident`,
-//! encodings and filters are git's to apply.
+//! A path whose blob lands on disk byte by byte can be taken from a donor, and so can a file of Git LFS,
+//! whose blob tells its hash and size; line ends, `ident`, encodings and other filters are git's to apply.
 
 use anyhow::{Result, anyhow};
 use gix::attrs::StateRef;
@@ -16,6 +16,17 @@ pub(crate) struct Attributes<'r> {
     writes_crlf: bool,
     /// Whether files that say nothing are taken for text.
     guesses_text: bool,
+}
+
+/// What git does to a file's bytes when it writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Conversion {
+    /// Nothing.
+    None,
+    /// Git LFS puts the file in place of the pointer that is stored.
+    Lfs,
+    /// Something else.
+    Other,
 }
 
 const NAMES: [&str; 6] = ["text", "crlf", "eol", "ident", "filter", "working-tree-encoding"];
@@ -34,8 +45,8 @@ impl<'r> Attributes<'r> {
         Ok(Attributes { stack, outcome, writes_crlf, guesses_text: converts })
     }
 
-    /// Says whether checking this path out changes its bytes, or might.
-    pub(crate) fn convert(&mut self, path: &BStr) -> Result<bool> {
+    /// Says how checking this path out changes its bytes, or might.
+    pub(crate) fn conversion(&mut self, path: &BStr) -> Result<Conversion> {
         let platform = self.stack.at_entry(path, None).map_err(|e| anyhow!("cannot read the attributes: {e:#}"))?;
         self.outcome.reset();
         platform.matching_attributes(&mut self.outcome);
@@ -51,12 +62,28 @@ impl<'r> Attributes<'r> {
 }
 
 /// Git's rule (`convert_attrs` and `crlf_to_worktree`), without looking at the content.
-fn rule(states: [StateRef<'_>; 6], writes_crlf: bool, guesses_text: bool) -> bool {
+fn rule(states: [StateRef<'_>; 6], writes_crlf: bool, guesses_text: bool) -> Conversion {
     let [text, crlf, eol, ident, filter, encoding] = states;
     let named = |state: StateRef<'_>| matches!(state, StateRef::Value(_));
-    if matches!(ident, StateRef::Set) || named(filter) || named(encoding) {
-        return true;
+    if matches!(ident, StateRef::Set) || named(encoding) {
+        return Conversion::Other;
     }
+    let converts = converts_line_ends(text, crlf, eol, writes_crlf, guesses_text);
+    match filter {
+        StateRef::Value(v) if v.as_bstr() == b"lfs".as_slice() && !converts => Conversion::Lfs,
+        StateRef::Value(_) => Conversion::Other,
+        StateRef::Set | StateRef::Unset | StateRef::Unspecified if converts => Conversion::Other,
+        StateRef::Set | StateRef::Unset | StateRef::Unspecified => Conversion::None,
+    }
+}
+
+fn converts_line_ends(
+    text: StateRef<'_>,
+    crlf: StateRef<'_>,
+    eol: StateRef<'_>,
+    writes_crlf: bool,
+    guesses_text: bool,
+) -> bool {
     let is = |state: StateRef<'_>, word: &str| matches!(state, StateRef::Value(v) if v.as_bstr() == word.as_bytes());
     let text = if matches!(text, StateRef::Unspecified) { crlf } else { text };
     if matches!(text, StateRef::Unset) || is(text, "input") {
@@ -79,7 +106,7 @@ fn rule(states: [StateRef<'_>; 6], writes_crlf: bool, guesses_text: bool) -> boo
 mod tests {
     use super::*;
 
-    fn asks(text: &[(&str, &str)], writes_crlf: bool, guesses_text: bool) -> bool {
+    fn asks(text: &[(&str, &str)], writes_crlf: bool, guesses_text: bool) -> Conversion {
         let mut states = [StateRef::Unspecified; 6];
         for (name, value) in text {
             let at = NAMES.iter().position(|known| known == name).unwrap();
@@ -94,20 +121,23 @@ mod tests {
 
     #[test]
     fn plain_text_on_a_plain_system_is_not_changed() {
-        assert!(!asks(&[], false, false));
-        assert!(!asks(&[("text", "auto")], false, false));
-        assert!(!asks(&[("text", "+"), ("eol", "lf")], true, true));
-        assert!(!asks(&[("text", "-"), ("eol", "crlf")], true, true));
+        assert_eq!(asks(&[], false, false), Conversion::None);
+        assert_eq!(asks(&[("text", "auto")], false, false), Conversion::None);
+        assert_eq!(asks(&[("text", "+"), ("eol", "lf")], true, true), Conversion::None);
+        assert_eq!(asks(&[("text", "-"), ("eol", "crlf")], true, true), Conversion::None);
     }
 
     #[test]
     fn what_git_converts_is_left_to_git() {
-        assert!(asks(&[("eol", "crlf")], false, false));
-        assert!(asks(&[("text", "auto")], true, false));
-        assert!(asks(&[("crlf", "+")], true, false));
-        assert!(asks(&[], true, true));
-        assert!(asks(&[("ident", "+")], false, false));
-        assert!(asks(&[("filter", "lfs"), ("text", "-")], false, false));
-        assert!(asks(&[("working-tree-encoding", "UTF-16")], false, false));
+        assert_eq!(asks(&[("eol", "crlf")], false, false), Conversion::Other);
+        assert_eq!(asks(&[("text", "auto")], true, false), Conversion::Other);
+        assert_eq!(asks(&[("crlf", "+")], true, false), Conversion::Other);
+        assert_eq!(asks(&[], true, true), Conversion::Other);
+        assert_eq!(asks(&[("ident", "+")], false, false), Conversion::Other);
+        assert_eq!(asks(&[("filter", "lfs"), ("text", "-")], true, true), Conversion::Lfs);
+        assert_eq!(asks(&[("filter", "lfs")], true, true), Conversion::Other);
+        assert_eq!(asks(&[("filter", "lfs"), ("ident", "+")], false, false), Conversion::Other);
+        assert_eq!(asks(&[("filter", "other")], false, false), Conversion::Other);
+        assert_eq!(asks(&[("working-tree-encoding", "UTF-16")], false, false), Conversion::Other);
     }
 }

@@ -100,6 +100,11 @@ impl Root {
         openat(&parent, name, FOLDER, Mode::empty())
     }
 
+    /// Returns the open root.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
     /// Looks at the root.
     pub(crate) fn look_at_itself(&self) -> Result<Stat> {
         rustix::fs::fstat(&self.fd)

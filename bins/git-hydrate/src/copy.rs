@@ -4,19 +4,15 @@
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use gix::ObjectId;
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, fchmod, fstat, futimens, openat,
-    readlinkat, statat, symlinkat, unlinkat, utimensat,
+    Advice, AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, fadvise, fchmod, fstat, futimens,
+    openat, readlinkat, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::{Errno, pread, read, write};
 
-/// From this size a file is cloned where the file system can.
-///
-/// A clone is read cold the first time; below this size that costs more than copying saves (measured on XFS).
-pub(crate) const CLONE_FROM: u64 = 64 * 1024;
+use crate::cloning::Cloning;
 
 const BUFFER: usize = 256 * 1024;
 
@@ -40,6 +36,8 @@ pub(crate) enum Refused {
     Exists,
     /// The target cannot be written, or this process cannot go on.
     Target(Errno),
+    /// It would have to be cloned, and cannot be.
+    Cloning(Errno),
 }
 
 /// A place: an open folder and a name in it.
@@ -57,16 +55,24 @@ pub(crate) struct Wanted<'w> {
 #[derive(Debug)]
 pub(crate) struct Copier<'a> {
     buffer: Vec<u8>,
-    /// Shared by all threads: false once the file system refused to clone.
-    clones: &'a AtomicBool,
+    /// Shared by all threads.
+    cloning: &'a Cloning,
+    /// Whether clones are to be read into memory.
+    warms: bool,
 }
 
 const CHANGED: &str = "changed while it was copied";
+const UNREADABLE: &str = "cannot be read";
 
 impl<'a> Copier<'a> {
     /// Makes a copier.
-    pub(crate) fn new(clones: &'a AtomicBool) -> Copier<'a> {
-        Copier { buffer: vec![0; BUFFER], clones }
+    pub(crate) fn new(cloning: &'a Cloning) -> Copier<'a> {
+        Copier { buffer: vec![0; BUFFER], cloning, warms: false }
+    }
+
+    /// Lets the kernel read each clone into memory meanwhile, as far as [`Cloning::warms`] allows.
+    pub(crate) fn warming(self) -> Copier<'a> {
+        Copier { warms: true, ..self }
     }
 
     /// Makes a regular file like the donor's.
@@ -76,23 +82,50 @@ impl<'a> Copier<'a> {
         if FileType::from_raw_mode(before.st_mode) != FileType::RegularFile || !(wanted.facts)(&before) {
             return Err(Refused::Donor(CHANGED));
         }
-        if wanted.blob.is_some_and(|blob| hash_file(source.as_fd(), &before, blob.kind()) != Some(blob)) {
+        let whole = size(&before);
+        let in_memory = whole <= BUFFER as u64 && !self.cloning.covers(whole);
+        let right = match wanted.blob {
+            _ if in_memory => self.read_whole(source.as_fd(), whole, wanted.blob)?,
+            Some(blob) => hash_file(source.as_fd(), &before, blob.kind()) == Some(blob),
+            None => true,
+        };
+        if !right {
             return Err(Refused::Donor(CHANGED));
         }
         let mode = before.st_mode & 0o777;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let made = openat(to.0, to.1, flags, Mode::from_raw_mode(mode)).map_err(target)?;
-        let filled = self.fill(source.as_fd(), made.as_fd(), size(&before)).and_then(|how| {
+        let filled = if in_memory {
+            write_all(made.as_fd(), &self.buffer[..whole as usize]).map(|()| How::Copied).map_err(Refused::Target)
+        } else {
+            self.fill(source.as_fd(), made.as_fd(), whole)
+        };
+        let finished = filled.and_then(|how| {
             let after = fstat(&source).map_err(Refused::Target)?;
             if !same(&before, &after) {
                 return Err(Refused::Donor(CHANGED));
             }
             Ok((finish(&made, mode, mtime(&before)).map_err(Refused::Target)?, how))
         });
-        if filled.is_err() {
+        if finished.is_err() {
             let _ = unlinkat(to.0, to.1, AtFlags::empty());
         }
-        filled
+        finished
+    }
+
+    /// Reads a small file into the buffer; says whether it is as long as expected, and the blob that is wanted.
+    fn read_whole(&mut self, source: BorrowedFd<'_>, size: u64, blob: Option<ObjectId>) -> Result<bool, Refused> {
+        let mut at = 0;
+        while (at as u64) < size {
+            match read(source, &mut self.buffer[at..]) {
+                Ok(0) => return Ok(false),
+                Ok(count) => at += count,
+                Err(Errno::INTR) => {}
+                Err(_) => return Err(Refused::Donor(UNREADABLE)),
+            }
+        }
+        let right = |blob: ObjectId| hash_bytes(&self.buffer[..at], blob.kind()) == Some(blob);
+        Ok(at as u64 == size && blob.is_none_or(right))
     }
 
     /// Makes a symbolic link like the donor's.
@@ -114,13 +147,17 @@ impl<'a> Copier<'a> {
     }
 
     fn fill(&mut self, source: BorrowedFd<'_>, made: BorrowedFd<'_>, size: u64) -> Result<How, Refused> {
-        if size >= CLONE_FROM && self.clones.load(Ordering::Relaxed) {
+        if self.cloning.covers(size) {
             match clone(source, made) {
-                Ok(()) => return Ok(How::Cloned),
+                Ok(()) => {
+                    if self.warms && self.cloning.warms(size) {
+                        // Only advice: that it was not taken is no failure.
+                        let _ = fadvise(made, 0, None, Advice::WillNeed);
+                    }
+                    return Ok(How::Cloned);
+                }
                 Err(e @ (Errno::NOSPC | Errno::DQUOT | Errno::IO | Errno::ROFS)) => return Err(Refused::Target(e)),
-                // This one file cannot be cloned.
-                Err(Errno::INVAL | Errno::TXTBSY | Errno::PERM) => {}
-                Err(_) => self.clones.store(false, Ordering::Relaxed),
+                Err(e) => self.cloning.refused(e)?,
             }
         }
         let mut total: u64 = 0;
@@ -129,7 +166,7 @@ impl<'a> Copier<'a> {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(Errno::INTR) => continue,
-                Err(_) => return Err(Refused::Donor("cannot be read")),
+                Err(_) => return Err(Refused::Donor(UNREADABLE)),
             };
             total += count as u64;
             write_all(made, &self.buffer[..count]).map_err(Refused::Target)?;
@@ -262,6 +299,6 @@ fn donor(error: Errno) -> Refused {
         Errno::NOENT | Errno::NOTDIR => Refused::Donor("vanished"),
         Errno::LOOP | Errno::NXIO => Refused::Donor(CHANGED),
         Errno::MFILE | Errno::NFILE | Errno::NOMEM => Refused::Target(error),
-        _ => Refused::Donor("cannot be read"),
+        _ => Refused::Donor(UNREADABLE),
     }
 }

@@ -1,7 +1,10 @@
 //! The donor: the worktree that files are taken from.
+//!
+//! Of a worktree of the same repository, the index is git's own word for what a file holds. A worktree
+//! of another repository has an index of others, and settings of its own: there every file is hashed.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use gix::bstr::BStr;
@@ -10,10 +13,11 @@ use gix::index::{Entry, File, State};
 use rustix::fs::Stat;
 use rustix::io::Errno;
 use shared::failure::Failure;
+use shared::process::Git;
 use shared::repository::{Repository, Worktree};
 
 use crate::beneath::{self, Cursor, Missing, Root};
-use crate::{copy, index};
+use crate::{copy, index, neighbour};
 
 /// A worktree that can give.
 #[derive(Debug)]
@@ -25,6 +29,10 @@ pub(crate) struct Donor {
     /// Its folder.
     pub(crate) root: Root,
     rules: stat::Options,
+    /// The folder that all worktrees of its repository share.
+    common_dir: PathBuf,
+    /// Whether its repository is that of the target.
+    pub(crate) is_ours: bool,
 }
 
 /// What the index says about the donor's file.
@@ -32,11 +40,13 @@ pub(crate) struct Donor {
 pub(crate) enum Proof {
     /// The facts agree, and the file is older than the index.
     Facts,
-    /// The facts agree, but it could have been written again within the same tick.
+    /// The facts agree, but it could have been written again within the same tick, or the index is not ours.
     Content,
 }
 
 /// Chooses the worktree with the most files in common; the main one if several have as many.
+///
+/// Other repositories are looked at only if this one has no other worktree.
 pub(crate) fn choose(
     repository: &Repository,
     own: &Path,
@@ -47,10 +57,23 @@ pub(crate) fn choose(
     if let Some(from) = from {
         return named(repository, others, from).map(Some);
     }
+    let ours = best(base, others.filter_map(|worktree| Donor::open(repository, worktree, Whose::Ours).ok()));
+    if ours.is_some() {
+        return Ok(ours);
+    }
+    let neighbours = neighbour::find(repository);
+    let opened =
+        neighbours.iter().filter(|other| other.gix.object_hash() == repository.gix.object_hash()).flat_map(|other| {
+            let worktrees = other.worktrees().unwrap_or_default();
+            worktrees.into_iter().filter_map(|worktree| Donor::open(other, worktree, Whose::Others).ok())
+        });
+    Ok(best(base, opened))
+}
+
+fn best(base: &State, donors: impl Iterator<Item = Donor>) -> Option<Donor> {
     let wanted = base.entries().len();
     let mut best: Option<(usize, Donor)> = None;
-    for worktree in others {
-        let Ok(donor) = Donor::open(repository, worktree) else { continue };
+    for donor in donors {
         let equal = equal_pairs(base, &donor.index).len();
         if best.as_ref().is_none_or(|(most, _)| equal > *most) {
             best = Some((equal, donor));
@@ -59,22 +82,40 @@ pub(crate) fn choose(
             break;
         }
     }
-    Ok(best.map(|(_, donor)| donor))
+    best.map(|(_, donor)| donor)
 }
 
 fn named(repository: &Repository, mut others: impl Iterator<Item = Worktree>, from: &Path) -> Result<Donor, Failure> {
     let path = from
         .canonicalize()
         .map_err(|e| Failure::could_not("no-donor", format!("cannot look at '{}': {e}", from.display())))?;
-    let Some(worktree) = others.find(|w| w.path == path) else {
-        let message = format!("'{}' is not another worktree of this repository", from.display());
-        return Err(Failure::could_not("no-donor", message).hint("'git worktree list' shows them"));
+    let cannot = |e: anyhow::Error| Failure::could_not("no-donor", format!("{e:#}"));
+    if let Some(worktree) = others.find(|w| w.path == path) {
+        return Donor::open(repository, worktree, Whose::Ours).map_err(cannot);
+    }
+    let other = neighbour::open(&path).filter(|other| other.common_dir() != repository.common_dir());
+    let worktrees = other.iter().flat_map(|other| other.worktrees().unwrap_or_default());
+    let (Some(worktree), Some(other)) = ({ worktrees }.find(|w| w.path == path), &other) else {
+        let message =
+            format!("'{}' is not another worktree, of this repository or of one that it can read", from.display());
+        return Err(Failure::could_not("no-donor", message).hint("'git worktree list' shows those of this repository"));
     };
-    Donor::open(repository, worktree).map_err(|e| Failure::could_not("no-donor", format!("{e:#}")))
+    if other.gix.object_hash() != repository.gix.object_hash() {
+        let message = format!("the repository of '{}' has another object format", from.display());
+        return Err(Failure::could_not("no-donor", message));
+    }
+    Donor::open(other, worktree, Whose::Others).map_err(cannot)
+}
+
+/// Whose worktree it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Ours,
+    Others,
 }
 
 impl Donor {
-    fn open(repository: &Repository, worktree: Worktree) -> Result<Donor> {
+    fn open(repository: &Repository, worktree: Worktree, whose: Whose) -> Result<Donor> {
         if !belongs(repository, &worktree) {
             anyhow::bail!("'{}' is not the worktree that the repository lists there", worktree.path.display());
         }
@@ -83,7 +124,14 @@ impl Donor {
         let config = repository.gix.config_snapshot();
         let trust_ctime = config.boolean("core.trustctime").unwrap_or(true);
         let rules = stat::Options { trust_ctime, check_stat: true, use_nsec: true, use_stdev: false };
-        Ok(Donor { worktree, index, root, rules })
+        let common_dir = repository.common_dir().to_owned();
+        Ok(Donor { worktree, index, root, rules, common_dir, is_ours: whose == Whose::Ours })
+    }
+
+    /// Returns git for reading in its worktree.
+    pub(crate) fn git(&self) -> Result<Git> {
+        let git = Git::at(&self.worktree.path)?.pinned(&self.worktree.git_dir, Some(&self.worktree.path));
+        Ok(git.env("GIT_COMMON_DIR", &self.common_dir).reading())
     }
 
     /// Says whether the donor's file can be taken for this entry of its index, and what proves it.
@@ -92,7 +140,8 @@ impl Donor {
         if entry.stage() != Stage::Unconflicted || entry.flags.intersects(blind) {
             return None;
         }
-        Some(if entry.stat.is_racy(self.index.timestamp(), self.rules) { Proof::Content } else { Proof::Facts })
+        let must_read = !self.is_ours || entry.stat.is_racy(self.index.timestamp(), self.rules);
+        Some(if must_read { Proof::Content } else { Proof::Facts })
     }
 
     /// Says whether a file has the facts that the index remembers.
@@ -200,6 +249,9 @@ fn belongs(repository: &Repository, worktree: &Worktree) -> bool {
         }
         Err(_) => dot_git,
     };
-    let own_folder = repository.gix.config_snapshot().string("core.worktree").is_some() && worktree.is_main;
-    !own_folder && leads_to.canonicalize().is_ok_and(|path| path == worktree.git_dir)
+    // A submodule names its folder; a main worktree elsewhere is none that we know.
+    let named = repository.gix.config_snapshot().trusted_path("core.worktree").ok().flatten();
+    let is_named = |path: &Path| repository.common_dir().join(path).canonicalize().is_ok_and(|p| p == worktree.path);
+    let elsewhere = worktree.is_main && named.is_some_and(|path| !is_named(&path));
+    !elsewhere && leads_to.canonicalize().is_ok_and(|path| path == worktree.git_dir)
 }

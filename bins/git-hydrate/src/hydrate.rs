@@ -4,24 +4,26 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use gix::ObjectId;
 use gix::index::entry::stat::Time;
-use gix::index::{File, State as Index};
+use gix::index::{Entry, File, State as Index};
 use shared::app::{Context, Global};
 use shared::exit::Status;
 use shared::failure::Failure;
 
 use crate::answer::{Answer, Ignored, Method, Skipped, Tracked};
 use crate::beneath::Root;
-use crate::copy::{CLONE_FROM, How};
+use crate::cloning::{Cloning, Mode};
 use crate::donor::{self, Donor};
 use crate::ignored::{self, Order};
 use crate::index::{self, Draft};
-use crate::kept;
+use crate::kept::{self, Past};
 use crate::patterns::Patterns;
 use crate::plan::{Step, plan};
-use crate::progress::bar;
-use crate::target::{Seen, State, Target};
-use crate::{install, tracked};
+use crate::progress::Progress;
+use crate::submodules::{self, Outcome};
+use crate::target::{Force, Seen, State, Target};
+use crate::{force, foresee, install, tracked};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -35,6 +37,15 @@ pub(crate) struct Args {
     /// Leave the ignored artefacts out
     #[arg(long)]
     no_ignored: bool,
+    /// Leave the submodules empty
+    #[arg(long)]
+    no_recurse_submodules: bool,
+    /// Whether files share their extents with the donor's; 'hydrate.mode' if not given
+    #[arg(long, value_name = "mode")]
+    mode: Option<Mode>,
+    /// Fill a worktree that has content: keep what differs in a folder that is named, what is staged as a commit
+    #[arg(long)]
+    force: bool,
     /// Say what would be done and do nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -50,7 +61,8 @@ pub(crate) fn run(global: &Global, args: Args) -> Result<Status, Failure> {
     if lock.is_some() {
         target.sweep();
     }
-    let state = if target.tree.is_some() { target.state()? } else { State::Filled };
+    let force = if args.force { Force::Yes } else { Force::No };
+    let state = if target.tree.is_some() { target.state(force)? } else { State::Filled };
     let mut run =
         Run { cx: &cx, args: &args, target: &target, state, lock: lock.as_ref(), answer: blank(&args, &target) };
     if state != State::Filled {
@@ -88,7 +100,10 @@ fn blank(args: &Args, target: &Target) -> Answer {
         method: Method::Nothing,
         dry_run: args.dry_run,
         tracked: Tracked::default(),
+        clone_from: None,
         ignored: Ignored::default(),
+        submodules: Vec::new(),
+        backup: None,
         skipped: Vec::new(),
         seconds: 0.0,
     }
@@ -104,6 +119,14 @@ fn tell_skipped(cx: &Context, skipped: &[Skipped]) {
     if skipped.len() > NAMED {
         cx.output.warn(format!("{} more are left out; --json names them all", skipped.len() - NAMED));
     }
+}
+
+/// What the tracked files are filled from.
+#[derive(Clone, Copy)]
+struct Fill<'f> {
+    donor: Option<&'f Donor>,
+    draft: &'f Draft,
+    cloning: &'f Cloning,
 }
 
 struct Run<'r> {
@@ -131,117 +154,138 @@ impl Run<'_> {
         self.answer.donor = donor.as_ref().map(|donor| donor.worktree.path.display().to_string());
         self.answer.method = if donor.is_some() { Method::Donor } else { Method::Checkout };
         // Read before the first file is written: a broken setting is better known now.
+        let cloning = self.cloning()?;
         let patterns = match (&donor, self.args.no_ignored) {
-            (Some(_), false) => Patterns::load(self.cx, &base)?,
-            (None, _) | (_, true) => None,
+            (Some(donor), false) if self.gives_all(donor) => Patterns::load(self.cx, &base)?,
+            (Some(_) | None, _) => None,
         };
+        let tracked = Fill { donor: donor.as_ref(), draft: &draft, cloning: &cloning };
         match self.state {
-            State::Empty { index } | State::Interrupted { index } if !self.args.dry_run => {
-                let donor_path = donor.as_ref().map(|donor| donor.worktree.path.as_path());
-                self.target.mark(tree, donor_path, index)?;
-                self.fill_tracked(&draft, base, donor.as_ref(), index)?;
-            }
-            State::Empty { .. } | State::Interrupted { .. } => self.foresee_tracked(&base, donor.as_ref())?,
             State::TrackedThere | State::Filled => {}
+            State::Empty { .. } | State::Interrupted { .. } | State::Occupied { .. } if self.args.dry_run => {
+                let steps = plan(&repository.gix, &base, donor.as_ref(), &[])?;
+                foresee::count(&mut self.answer.tracked, &base, donor.as_ref(), &steps, &cloning);
+            }
+            State::Empty { index } | State::Interrupted { index } => self.fill_tracked(&tracked, tree, base, index)?,
+            State::Occupied { index } => {
+                self.answer.backup = force::keep_index(self.cx, self.target)?;
+                self.fill_tracked(&tracked, tree, base, index)?;
+            }
+        }
+        let recurses = !self.args.no_recurse_submodules && !self.args.dry_run;
+        if let Some(donor) = donor.as_ref().filter(|donor| recurses && self.gives_all(donor)) {
+            self.fill_submodules(donor, &draft)?;
         }
         drop(draft);
         if let (Some(donor), Some(patterns)) = (&donor, &patterns) {
-            self.fill_ignored(donor, patterns)?;
+            self.fill_ignored(donor, patterns, &cloning)?;
         }
+        self.answer.clone_from = cloning.from();
         if !self.args.dry_run {
             self.target.unmark()?;
         }
         Ok(())
     }
 
+    /// Another repository that nobody named gives only what the tree names by its hash.
+    fn gives_all(&self, donor: &Donor) -> bool {
+        donor.is_ours || self.args.from.is_some()
+    }
+
+    fn cloning(&self) -> Result<Cloning, Failure> {
+        let config = self.cx.config()?;
+        let mode = match (self.args.mode, config.text("hydrate.mode")?.as_deref()) {
+            (Some(mode), _) => mode,
+            (None, Some("reflink")) => Mode::Reflink,
+            (None, Some("copy")) => Mode::Copy,
+            (None, _) => Mode::Auto,
+        };
+        let from = config.integer("hydrate.clone-from")?;
+        let root = open_root(&self.target.worktree.path)?;
+        Ok(Cloning::new(mode, root.as_fd(), (from > 0).then_some(from)))
+    }
+
     fn fill_tracked(
         &mut self,
-        draft: &Draft,
+        fill: &Fill<'_>,
+        tree: ObjectId,
         mut base: File,
-        donor: Option<&Donor>,
         before: Option<Seen>,
     ) -> Result<(), Failure> {
+        let Fill { donor, draft, cloning } = *fill;
+        self.target.mark(tree, donor.map(|donor| donor.worktree.path.as_path()), before)?;
         let repo = &self.cx.repository()?.gix;
         let root = open_root(&self.target.worktree.path)?;
-        let kept = match self.state {
-            State::Interrupted { .. } => {
-                let settled = kept::settle(repo, &root, draft, &mut base, donor, &self.aside()?)?;
-                self.answer.skipped.extend(settled.moved);
-                settled.right
-            }
-            State::Empty { .. } | State::TrackedThere | State::Filled => Vec::new(),
+        let version = base.version();
+        let past = match self.state {
+            State::Interrupted { .. } => Some(Past::Ours),
+            State::Occupied { .. } => Some(Past::Theirs),
+            State::Empty { .. } | State::TrackedThere | State::Filled => None,
         };
-        self.answer.tracked.kept = kept.len() as u64;
+        let mut kept = Vec::new();
+        if let Some(past) = past {
+            let settled = kept::settle((repo, &root, &self.aside()?), draft, &mut base, donor, past)?;
+            self.answer.skipped.extend(settled.moved);
+            kept = settled.right;
+        }
+        let counts = &mut self.answer.tracked;
+        counts.kept = kept.len() as u64;
         let mut steps = plan(repo, &base, donor, &kept)?;
-        let bar = bar(&self.cx.output, "files", Some(steps.len() as u64));
+        let bar = Progress::start(&self.cx.output, "tracked", Some(steps.len() as u64));
         if let Some(donor) = donor {
-            tracked::take(&root, donor, &mut base, &mut steps, &mut self.answer.tracked, &bar)?;
+            tracked::take((&root, donor, cloning), &mut base, &mut steps, counts, &bar)?;
         }
         draft.save(&base)?;
         let lock = self.lock.context("a run that writes holds its lock")?;
-        let checked_out = tracked::check_out(&root, draft, &base, &steps, lock)?;
-        bar.finish_and_clear();
-        self.answer.tracked.checked_out = checked_out;
-        self.answer.tracked.files += checked_out;
-        let done = if checked_out > 0 { draft.load()? } else { base };
+        tracked::check_out(&root, draft, &base, &steps, lock, counts)?;
+        bar.end();
+        let done = if counts.checked_out > 0 { draft.load()? } else { base };
+        let is_checked_out = |(_, step): &(&Entry, &Step)| matches!(step, Step::CheckOut(_));
+        let checked_out = done.entries().iter().zip(&steps).filter(is_checked_out);
+        counts.bytes_checked_out = checked_out.map(|(entry, _)| u64::from(entry.stat.size)).sum();
         let newest = newest(&done)?;
+        draft.set_version(version)?;
         Ok(install::install(self.target, draft, newest, before)?)
     }
 
-    /// Where files go that somebody changed after a run was interrupted; it outlives the worktree.
-    fn aside(&self) -> Result<PathBuf, Failure> {
-        let target = &self.target.worktree;
-        let name = if target.is_main { "main".as_ref() } else { target.git_dir.file_name().unwrap_or_default() };
-        Ok(self.cx.repository()?.common_dir().join("hydrate-kept").join(name))
-    }
-
-    /// Counts what would be done with the tracked files.
-    fn foresee_tracked(&mut self, base: &Index, donor: Option<&Donor>) -> Result<(), Failure> {
-        let steps = plan(&self.cx.repository()?.gix, base, donor, &[])?;
-        let counts = &mut self.answer.tracked;
-        for (entry, step) in base.entries().iter().zip(steps) {
-            let taken = match (step, donor) {
-                (Step::Take { donor: at, .. }, Some(donor)) => {
-                    let theirs = &donor.index.entries()[at];
-                    donor.root.look(entry.path(base)).ok().filter(|facts| donor.is_as_remembered(theirs, facts))
-                }
-                (Step::LeaveOut | Step::Submodule | Step::Keep, _) => continue,
-                (Step::Take { .. } | Step::CheckOut, _) => None,
-            };
-            match taken {
-                Some(facts) => {
-                    let size = crate::copy::size(&facts);
-                    let is_link = entry.mode == gix::index::entry::Mode::SYMLINK;
-                    let how = match size {
-                        _ if is_link => How::Linked,
-                        CLONE_FROM.. => How::Cloned,
-                        _ => How::Copied,
-                    };
-                    tracked::count(counts, how, size);
-                }
-                None => {
-                    counts.files += 1;
-                    counts.checked_out += 1;
-                }
+    fn fill_submodules(&mut self, donor: &Donor, draft: &Draft) -> Result<(), Failure> {
+        let base = draft.load()?;
+        let wanted: Vec<&Entry> =
+            base.entries().iter().filter(|entry| index::is_submodule(entry) && !index::is_left_out(entry)).collect();
+        if !wanted.is_empty() && !donor.is_ours {
+            submodules::register(&donor.git()?, &self.target.git)?;
+        }
+        for entry in wanted {
+            let path = entry.path(&base);
+            match submodules::fill(self.target, donor, path, entry.id, self.args.mode)? {
+                Outcome::Filled(answer) => self.answer.submodules.push(answer),
+                Outcome::Empty(Some(reason)) => self.answer.skipped.push(Skipped::new(path, reason)),
+                Outcome::Empty(None) => {}
             }
         }
         Ok(())
     }
 
-    fn fill_ignored(&mut self, donor: &Donor, patterns: &Patterns) -> Result<(), Failure> {
+    /// Where files go that somebody changed after a run was interrupted; it outlives the worktree.
+    fn aside(&self) -> Result<PathBuf, Failure> {
+        Ok(self.cx.repository()?.common_dir().join("hydrate-kept").join(self.target.name()))
+    }
+
+    fn fill_ignored(&mut self, donor: &Donor, patterns: &Patterns, cloning: &Cloning) -> Result<(), Failure> {
         let root = if self.args.dry_run { None } else { Some(open_root(&self.target.worktree.path)?) };
-        let git = self.cx.git_in(&donor.worktree)?;
-        let bar = bar(&self.cx.output, "ignored files", None);
+        let git = donor.git()?;
+        let bar = Progress::start(&self.cx.output, "ignored", None);
         let order = Order {
             from: &donor.root,
             to: root.as_ref(),
             git: (&git, &self.target.git),
             patterns,
+            cloning,
             resumes: !matches!(self.state, State::Empty { .. }),
             bar: &bar,
         };
         let report = ignored::copy(&order)?;
-        bar.finish_and_clear();
+        bar.end();
         self.answer.ignored = report.ignored;
         self.answer.skipped.extend(report.skipped);
         Ok(())

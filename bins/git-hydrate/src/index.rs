@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use gix::ObjectId;
+use gix::index::Version;
 use gix::index::entry::{Flags, Mode, Stat as Facts, stat::Time};
 use rustix::fs::Stat;
 use shared::process::Git;
@@ -71,6 +72,14 @@ impl Draft {
             Ok(std::fs::rename(&beside, self.path())?)
         };
         write().context("cannot write the index")
+    }
+
+    /// Gives it the version that the configuration asks for; what [`Draft::save`] writes is version 2 or 3.
+    pub(crate) fn set_version(&self, version: Version) -> Result<()> {
+        if version == Version::V4 {
+            self.git.run(["update-index", "--index-version", "4"])?;
+        }
+        Ok(())
     }
 
     /// Opens it.

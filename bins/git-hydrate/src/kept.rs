@@ -1,13 +1,13 @@
-//! What an interrupted run left in the worktree, told from what somebody did since.
+//! What is in the worktree already: left by an interrupted run, or somebody's, whom `--force` moves aside.
 //!
-//! Nothing is thrown away but a torn file: one that holds nothing but the beginning of what it was to
+//! Nothing is thrown away but a torn file of an interrupted run: one that holds nothing but the beginning of what it was to
 //! become. What differs in any other way is moved aside, below the shared git folder, where it
 //! outlives the worktree.
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail};
 use gix::bstr::{BStr, ByteSlice};
@@ -19,6 +19,7 @@ use shared::refusal::Refusal;
 
 use crate::answer::Skipped;
 use crate::beneath::{self, Cursor, Missing, Root};
+use crate::cloning::{self, Cloning};
 use crate::copy::{self, Copier, Refused, Wanted};
 use crate::donor::{Donor, equal_pairs};
 use crate::index::{self, Draft};
@@ -32,35 +33,49 @@ pub(crate) struct Settled {
     pub(crate) moved: Vec<Skipped>,
 }
 
+/// Whose files are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Past {
+    /// Those of a run that was interrupted; some may be torn.
+    Ours,
+    /// Those of somebody, whom `--force` told to step aside.
+    Theirs,
+}
+
 /// Settles every file that is there already; afterwards `base` holds the facts of the right ones.
 pub(crate) fn settle(
-    repo: &gix::Repository,
-    root: &Root,
+    (repo, root, aside): (&gix::Repository, &Root, &Path),
     draft: &Draft,
     base: &mut File,
     donor: Option<&Donor>,
-    aside: &Path,
+    past: Past,
 ) -> Result<Settled> {
-    let present = present(root, base)?;
-    if present.is_empty() {
-        return Ok(Settled::default());
+    let mut settled = Settled::default();
+    let Present { files, in_the_way } = present(root, base)?;
+    for path in &in_the_way {
+        let path: &BStr = path.as_slice().into();
+        if past == Past::Ours {
+            bail!(refuse_in_the_way(path));
+        }
+        settled.move_aside(root, path, &root.look(path)?, aside)?;
+    }
+    if files.is_empty() {
+        return Ok(settled);
     }
     // By git's rules: a filter or line ends may lie between the file and its blob. Exit 1 is "some differ".
     draft.git().ask(["update-index", "-q", "--refresh"])?;
     *base = draft.load()?;
-    let mut settled = Settled::default();
-    for (n, facts) in present {
+    for (n, facts) in files {
         let entry = &base.entries()[n];
         let path: &BStr = entry.path(base);
         if entry.stat == index::facts(&facts) {
             settled.right.push(n);
-        } else if is_torn(repo, root, path, entry.id, &facts) {
+        } else if past == Past::Ours && is_torn(repo, root, path, entry.id, &facts) {
             let mut at = Cursor::new(root, Missing::Fail);
             let (folder, name) = at.enter(path)?;
             unlinkat(folder, &name, AtFlags::empty()).with_context(|| format!("cannot remove the torn '{path}'"))?;
         } else {
-            let to = move_aside(root, path, &facts, aside).with_context(|| format!("cannot move '{path}' aside"))?;
-            settled.moved.push(Skipped::new(path, format!("it differed, and is now '{}'", to.display())));
+            settled.move_aside(root, path, &facts, aside)?;
         }
     }
     if let Some(donor) = donor {
@@ -69,9 +84,26 @@ pub(crate) fn settle(
     Ok(settled)
 }
 
-/// Lists the entries that have something in their place.
-fn present(root: &Root, base: &File) -> Result<Vec<(usize, Stat)>> {
-    let mut present = Vec::new();
+impl Settled {
+    fn move_aside(&mut self, root: &Root, path: &BStr, facts: &Stat, aside: &Path) -> Result<()> {
+        let to = move_aside(root, path, facts, aside).with_context(|| format!("cannot move '{path}' aside"))?;
+        self.moved.push(Skipped::new(path, format!("it differed, and is now '{}'", to.display())));
+        Ok(())
+    }
+}
+
+/// What is where the files of the index go.
+#[derive(Debug, Default)]
+struct Present {
+    /// The entries that have a file or link in their place.
+    files: Vec<(usize, Stat)>,
+    /// Whatever else is in their place or on the way there.
+    in_the_way: BTreeSet<Vec<u8>>,
+}
+
+/// Looks for what is there.
+fn present(root: &Root, base: &File) -> Result<Present> {
+    let mut present = Present::default();
     let mut at = Cursor::new(root, Missing::Fail);
     for (n, entry) in base.entries().iter().enumerate() {
         if index::is_left_out(entry) || index::is_submodule(entry) {
@@ -82,18 +114,25 @@ fn present(root: &Root, base: &File) -> Result<Vec<(usize, Stat)>> {
             at.enter(path).and_then(|(folder, name)| rustix::fs::statat(folder, &name, AtFlags::SYMLINK_NOFOLLOW));
         match look {
             Ok(facts) => match FileType::from_raw_mode(facts.st_mode) {
-                FileType::RegularFile | FileType::Symlink => present.push((n, facts)),
-                _ => bail!(in_the_way(path)),
+                FileType::RegularFile | FileType::Symlink => present.files.push((n, facts)),
+                _ => drop(present.in_the_way.insert(path.to_vec())),
             },
             Err(Errno::NOENT) => {}
-            Err(Errno::NOTDIR | Errno::LOOP) => bail!(in_the_way(path)),
+            Err(Errno::NOTDIR | Errno::LOOP) => present.in_the_way.extend(first_that_is_no_folder(root, path)),
             Err(e) => return Err(e).with_context(|| format!("cannot look at '{path}'")),
         }
     }
     Ok(present)
 }
 
-fn in_the_way(path: &BStr) -> Refusal {
+/// Returns the first part of the way to a path that is not a folder.
+fn first_that_is_no_folder(root: &Root, path: &[u8]) -> Option<Vec<u8>> {
+    let ends = path.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| at);
+    let is_folder = |facts: Stat| FileType::from_raw_mode(facts.st_mode) == FileType::Directory;
+    ends.map(|end| &path[..end]).find(|part| root.look(part).is_ok_and(|facts| !is_folder(facts))).map(<[u8]>::to_vec)
+}
+
+fn refuse_in_the_way(path: &BStr) -> Refusal {
     let name = path.to_string().escape_debug().to_string();
     Refusal::new("not-empty", format!("something that is not ours is in the place of '{name}'"))
         .hint("move it elsewhere; then 'git hydrate' completes what it began")
@@ -146,8 +185,8 @@ fn move_aside(root: &Root, path: &BStr, facts: &Stat, aside: &Path) -> Result<Pa
 
 /// To another file system: the copy is on disk before the original goes.
 fn copy_aside(from: copy::Place<'_>, to: copy::Place<'_>, facts: &Stat) -> Result<(), Errno> {
-    let clones = AtomicBool::new(false);
-    let mut copier = Copier::new(&clones);
+    let cloning = Cloning::new(cloning::Mode::Copy, from.0, None);
+    let mut copier = Copier::new(&cloning);
     let wanted = Wanted { facts: &|_| true, blob: None };
     let is_link = FileType::from_raw_mode(facts.st_mode) == FileType::Symlink;
     let made = if is_link { copier.link(from, to, &wanted) } else { copier.file(from, to, &wanted) };
@@ -158,7 +197,7 @@ fn copy_aside(from: copy::Place<'_>, to: copy::Place<'_>, facts: &Stat) -> Resul
             rustix::fs::fsync(&copied)?;
         }
         Err(Refused::Exists) => return Err(Errno::EXIST),
-        Err(Refused::Target(e)) => return Err(e),
+        Err(Refused::Target(e) | Refused::Cloning(e)) => return Err(e),
         Err(Refused::Donor(_)) => return Err(Errno::AGAIN),
     }
     unlinkat(from.0, from.1, AtFlags::empty())

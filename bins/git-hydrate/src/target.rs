@@ -55,8 +55,17 @@ pub(crate) enum State {
     Interrupted { index: Option<Seen> },
     /// A run was interrupted when the tracked files were there.
     TrackedThere,
+    /// Files or index entries that differ from HEAD, which `--force` lets be moved aside.
+    Occupied { index: Option<Seen> },
     /// All is there already, unchanged.
     Filled,
+}
+
+/// Whether what is in the worktree may be moved aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Force {
+    No,
+    Yes,
 }
 
 /// What the marker file holds.
@@ -97,6 +106,12 @@ impl Target {
         Lock::acquire(&self.file("hydrate.lock"), PATIENCE).context("another run fills this worktree")
     }
 
+    /// Returns the name that git has for it.
+    pub(crate) fn name(&self) -> String {
+        let own = self.worktree.git_dir.file_name().unwrap_or_default();
+        if self.worktree.is_main { "main".to_owned() } else { own.to_string_lossy().into_owned() }
+    }
+
     /// Returns the path of a file in its git folder.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.worktree.git_dir.join(name)
@@ -105,8 +120,8 @@ impl Target {
     /// Says what is in the worktree.
     ///
     /// # Errors
-    /// When there is something that a run would have to overwrite.
-    pub(crate) fn state(&self) -> Result<State, Failure> {
+    /// When there is something that a run would have to overwrite, and no force.
+    pub(crate) fn state(&self, force: Force) -> Result<State, Failure> {
         let index = self.seen_index()?;
         if let Some(bytes) = durable::read(&self.file(MARKER))? {
             // A marker that cannot be read still says that a run was here.
@@ -125,15 +140,18 @@ impl Target {
             (Some(_), false) if quiet(&["diff-index", "--cached", "--quiet", "HEAD", "--"])? => {
                 Ok(State::Empty { index })
             }
+            _ if force == Force::Yes => Ok(State::Occupied { index }),
             (Some(_), false) => {
                 let message = format!("the index of '{}' holds changes", self.worktree.path.display());
-                Err(Failure::could_not("not-empty", message).hint("'git status' shows them; commit or undo them first"))
+                Err(Failure::could_not("not-empty", message).hint(
+                    "'git status' shows them; commit them, or let 'git hydrate --force' keep them under refs/backup/",
+                ))
             }
             (None | Some(_), true) => {
                 let message =
                     format!("'{}' has files already, and they differ from HEAD", self.worktree.path.display());
                 Err(Failure::could_not("not-empty", message)
-                    .hint("fill a worktree that 'git worktree add --no-checkout' has just made"))
+                    .hint("'git hydrate --force' keeps what differs in a folder that it names, then fills"))
             }
         }
     }
@@ -191,10 +209,8 @@ impl Target {
             if inode(&lock).is_some_and(|own| inode(&entry.path().join("index")) == Some(own)) {
                 let _ = fs::remove_file(&lock);
             }
-            for name in ["index", "index.lock", "index.new"] {
-                let _ = fs::remove_file(entry.path().join(name));
-            }
-            let _ = fs::remove_dir(entry.path());
+            #[expect(clippy::disallowed_methods, reason = "a folder that only a run makes, and its run is dead")]
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }

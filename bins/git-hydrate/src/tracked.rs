@@ -2,24 +2,25 @@
 
 use std::os::fd::AsFd;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, bail};
 use gix::bstr::BStr;
 use gix::index::State;
 use gix::index::entry::{Mode, Stat as Facts};
-use indicatif::ProgressBar;
 use rustix::fs::Stat;
 use rustix::io::Errno;
 use shared::refusal::Refusal;
 
 use crate::answer::Tracked;
 use crate::beneath::{Cursor, Missing, Root};
+use crate::cloning::{self, Cloning};
 use crate::copy::{self, Copier, How, Refused, Wanted};
 use crate::donor::{Donor, Proof};
 use crate::index::Draft;
-use crate::plan::Step;
+use crate::plan::{Step, Why};
+use crate::progress::Progress;
 
 /// More gain little: creating the files is the cost, and the folder's lock the limit.
 const THREADS: usize = 2;
@@ -39,27 +40,26 @@ struct Taken {
 ///
 /// What the donor cannot give after all becomes a step for git.
 pub(crate) fn take(
-    root: &Root,
-    donor: &Donor,
+    (root, donor, cloning): (&Root, &Donor, &Cloning),
     base: &mut gix::index::File,
     steps: &mut [Step],
     tracked: &mut Tracked,
-    bar: &ProgressBar,
+    bar: &Progress,
 ) -> Result<()> {
     let wanted: Vec<(usize, usize, Proof)> = (0..steps.len())
         .filter_map(|n| match steps[n] {
             Step::Take { donor, proof } => Some((n, donor, proof)),
-            Step::LeaveOut | Step::Submodule | Step::Keep | Step::CheckOut => None,
+            Step::LeaveOut | Step::Submodule | Step::Keep | Step::CheckOut(_) => None,
         })
         .collect();
-    let job = Job { root, donor, base, wanted: &wanted, next: AtomicUsize::new(0), clones: AtomicBool::new(true), bar };
+    let job = Job { root, donor, cloning, base, wanted: &wanted, next: AtomicUsize::new(0), bar };
     let threads = THREADS.min(wanted.len().div_ceil(CHUNK)).max(1);
     let results: Vec<Result<Vec<Taken>>> = thread::scope(|scope| {
         let handles: Vec<_> = (0..threads).map(|_| scope.spawn(|| job.work())).collect();
         handles.into_iter().map(|h| h.join().unwrap_or_else(|_| bail!("a thread that copies ended badly"))).collect()
     });
     for (n, ..) in &wanted {
-        steps[*n] = Step::CheckOut;
+        steps[*n] = Step::CheckOut(Why::Modified);
     }
     for taken in results {
         for file in taken? {
@@ -87,19 +87,26 @@ pub(crate) fn count(tracked: &mut Tracked, how: How, size: u64) {
     }
 }
 
+/// Counts one file that git checks out.
+pub(crate) fn count_checked_out(tracked: &mut Tracked, why: Why) {
+    tracked.files += 1;
+    tracked.checked_out += 1;
+    *tracked.checked_out_because.entry(why).or_default() += 1;
+}
+
 struct Job<'j> {
     root: &'j Root,
     donor: &'j Donor,
+    cloning: &'j Cloning,
     base: &'j State,
     wanted: &'j [(usize, usize, Proof)],
     next: AtomicUsize,
-    clones: AtomicBool,
-    bar: &'j ProgressBar,
+    bar: &'j Progress,
 }
 
 impl Job<'_> {
     fn work(&self) -> Result<Vec<Taken>> {
-        let mut copier = Copier::new(&self.clones);
+        let mut copier = Copier::new(self.cloning).warming();
         let mut from = Cursor::new(&self.donor.root, Missing::Fail);
         let mut to = Cursor::new(self.root, Missing::Make);
         let mut done = Vec::new();
@@ -109,10 +116,12 @@ impl Job<'_> {
             else {
                 return Ok(done);
             };
+            let mut bytes = 0;
             for (n, at, proof) in chunk {
                 let taken = self.one(&mut copier, &mut from, &mut to, (*n, *at, *proof));
                 match taken.inspect_err(|_| self.next.store(self.wanted.len(), Ordering::Relaxed))? {
                     Some((facts, how)) => {
+                        bytes += copy::size(&facts);
                         done.push(Taken {
                             entry: *n,
                             facts: crate::index::facts(&facts),
@@ -123,7 +132,7 @@ impl Job<'_> {
                     None => continue,
                 }
             }
-            self.bar.inc(chunk.len() as u64);
+            self.bar.add(chunk.len() as u64, bytes);
         }
     }
 
@@ -157,6 +166,7 @@ impl Job<'_> {
             Err(Refused::Donor(_)) => Ok(None),
             Err(Refused::Exists) => Err(failed(path, Errno::EXIST)),
             Err(Refused::Target(e)) => Err(failed(path, e)),
+            Err(Refused::Cloning(e)) => Err(cloning::cannot(path, e).into()),
         }
     }
 }
@@ -164,23 +174,29 @@ impl Job<'_> {
 /// Makes the submodules' empty folders and lets git check out the rest, into the draft's index too.
 ///
 /// The lock of this run goes along to git: should this process be killed, the next run waits for git's end.
-pub(crate) fn check_out(root: &Root, draft: &Draft, base: &State, steps: &[Step], lock: &std::fs::File) -> Result<u64> {
+pub(crate) fn check_out(
+    root: &Root,
+    draft: &Draft,
+    base: &State,
+    steps: &[Step],
+    lock: &std::fs::File,
+    tracked: &mut Tracked,
+) -> Result<()> {
     let mut paths = Vec::new();
-    let mut count = 0;
     for (entry, step) in base.entries().iter().zip(steps) {
         let path: &BStr = entry.path(base);
         match step {
             Step::Submodule => drop(root.make_folder(path).map_err(|e| failed(path, e))?),
-            Step::CheckOut => {
+            Step::CheckOut(why) => {
                 paths.extend_from_slice(path);
                 paths.push(0);
-                count += 1;
+                count_checked_out(tracked, *why);
             }
             Step::LeaveOut | Step::Keep | Step::Take { .. } => {}
         }
     }
-    if count == 0 {
-        return Ok(0);
+    if paths.is_empty() {
+        return Ok(());
     }
     let mut command = draft.git().command(["checkout-index", "-u", "-z", "--stdin"]);
     let lock = lock.as_fd().try_clone_to_owned().context("cannot hand on the lock")?;
@@ -202,7 +218,7 @@ pub(crate) fn check_out(root: &Root, draft: &Draft, base: &State, steps: &[Step]
         let words = words.lines().take(3).collect::<Vec<_>>().join("; ");
         bail!(unfinished(format!("'git checkout-index' could not check out every file: {}", words.trim())));
     }
-    Ok(count)
+    Ok(())
 }
 
 /// Makes a failure of the target, with the way on.

@@ -76,6 +76,20 @@ pub const KEYS: &[Key] = &[
     ),
     key("hydrate.exclude", Kind::List, Class::Data, "[]", "ignored paths never to copy, as in .gitignore"),
     key(
+        "hydrate.mode",
+        Kind::Choice(&["auto", "reflink", "copy"]),
+        Class::Data,
+        "\"auto\"",
+        "clone files where it pays and copy the rest, clone all or fail, or copy all",
+    ),
+    key(
+        "hydrate.clone-from",
+        Kind::Integer,
+        Class::Data,
+        "0",
+        "size in bytes from which a file is cloned; 0 for what was measured on the file system at hand",
+    ),
+    key(
         "worker.agent",
         Kind::Text,
         Class::Data,

@@ -8,15 +8,16 @@ use std::thread;
 
 use anyhow::{Context as _, Result, anyhow};
 use gix::bstr::ByteSlice;
-use indicatif::ProgressBar;
 use rustix::fs::{FileType, Mode, Stat, fchmod};
 use rustix::io::Errno;
 use shared::process::Git;
 
 use crate::answer::{Ignored, Skipped};
 use crate::beneath::{self, Root};
+use crate::cloning::Cloning;
 use crate::copy::{self, How};
 use crate::patterns::{Choice, Patterns};
+use crate::progress::Progress;
 use walk::{Job, Walk};
 
 const THREADS: usize = 2;
@@ -29,12 +30,14 @@ pub(crate) struct Order<'o> {
     pub(crate) to: Option<&'o Root>,
     /// Git in the donor, and in the target.
     pub(crate) git: (&'o Git, &'o Git),
+    /// Which files are cloned.
+    pub(crate) cloning: &'o Cloning,
     /// What comes along.
     pub(crate) patterns: &'o Patterns,
     /// Whether an interrupted run may have left torn files.
     pub(crate) resumes: bool,
     /// The progress.
-    pub(crate) bar: &'o ProgressBar,
+    pub(crate) bar: &'o Progress,
 }
 
 /// What came of it.

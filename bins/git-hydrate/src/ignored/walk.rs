@@ -2,7 +2,6 @@
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
@@ -14,6 +13,7 @@ use shared::refusal::Refusal;
 use super::again::{Left, left_behind};
 use super::{Order, Report};
 use crate::beneath;
+use crate::cloning;
 use crate::copy::{self, Copier, How, Refused, Wanted};
 use crate::patterns::Choice;
 
@@ -34,7 +34,6 @@ pub(super) struct Walk<'w> {
     order: &'w Order<'w>,
     /// The target's folder, which is never copied into itself.
     own: Option<Stat>,
-    clones: AtomicBool,
     queue: Mutex<Queue>,
     more: Condvar,
 }
@@ -43,13 +42,13 @@ impl<'w> Walk<'w> {
     /// Prepares it.
     pub(super) fn new(order: &'w Order<'w>, own: Option<Stat>, jobs: Vec<Job>) -> Walk<'w> {
         let queue = Mutex::new(Queue { jobs, busy: 0, failed: false });
-        Walk { order, own, clones: AtomicBool::new(true), queue, more: Condvar::new() }
+        Walk { order, own, queue, more: Condvar::new() }
     }
 
     /// Does jobs until there are no more.
     pub(super) fn work(&self) -> Result<Report> {
         let mut report = Report::default();
-        let mut copier = Copier::new(&self.clones);
+        let mut copier = Copier::new(self.order.cloning);
         while let Some(job) = self.next() {
             let result = self.one(&mut copier, &job, &mut report);
             let mut queue = self.lock();
@@ -228,11 +227,12 @@ impl<'w> Walk<'w> {
         match made {
             Ok((made, how)) => {
                 report.count(how, copy::size(&made));
-                self.order.bar.inc(1);
+                self.order.bar.add(1, copy::size(&made));
             }
             Err(Refused::Exists) => report.skip(path, "it exists already"),
             Err(Refused::Donor(why)) => report.skip(path, why),
             Err(Refused::Target(e)) => return Err(failed(path, e)),
+            Err(Refused::Cloning(e)) => return Err(cloning::cannot(path.into(), e).into()),
         }
         Ok(())
     }
