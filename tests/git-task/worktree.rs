@@ -184,3 +184,48 @@ fn force_keeps_what_the_flags_of_the_index_hide() {
         assert_eq!(room.git(&["show", &format!("{kept}:{file}")]), "hidden work", "{file}");
     }
 }
+
+/// A repository with the submodule `lib`, filled, and a task's worktree of it.
+fn with_submodule() -> (Sandbox, PathBuf) {
+    let room = Sandbox::new();
+    let library = room.path().join("library");
+    room.git(&["init", "-q", library.to_str().unwrap()]);
+    room.write_in(&library, "file", "one\n");
+    room.commit_in(&library, "one");
+    room.git(&["-c", "protocol.file.allow=always", "submodule", "-q", "add", library.to_str().unwrap(), "lib"]);
+    room.commit("a submodule");
+    let path = added(&room, "one");
+    assert_eq!(fs::read_to_string(path.join("lib/file")).unwrap(), "one\n", "the submodule is filled");
+    (room, path)
+}
+
+#[test]
+fn a_worktree_with_submodules_goes_when_nothing_is_lost_in_them() {
+    let (room, path) = with_submodule();
+    room.run("git-task", &["worktree", "remove", "one"]).succeeds();
+    assert!(!path.exists());
+    assert_eq!(room.git(&["status", "--porcelain"]), "");
+}
+
+#[test]
+fn work_in_a_submodule_keeps_the_worktree_even_from_force() {
+    let (room, path) = with_submodule();
+    let lib = path.join("lib");
+    let stays = |why: &str| {
+        for arguments in [["worktree", "remove", "one"].as_slice(), &["worktree", "remove", "--force", "one"]] {
+            room.run("git-task", arguments).exits(128).warns("submodule lib").warns(why);
+        }
+        assert!(lib.join("file").exists());
+    };
+    fs::write(lib.join("new"), "untracked\n").unwrap();
+    stays("it has changes");
+    room.commit_in(&lib, "mine");
+    stays("another commit");
+    // Committed in the worktree too: the commit that it names is still nowhere else.
+    room.git_in(&path, &["commit", "-qam", "lib"]);
+    stays("nowhere else");
+    room.git_in(&lib, &["push", "-q", "origin", "HEAD:refs/heads/pushed"]);
+    room.git_in(&lib, &["fetch", "-q"]);
+    room.run("git-task", &["worktree", "remove", "one"]).succeeds();
+    assert!(!path.exists());
+}

@@ -13,6 +13,7 @@ mod init;
 mod jobs;
 mod list;
 mod log;
+mod modules;
 mod proof;
 mod show;
 mod status;

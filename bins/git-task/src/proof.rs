@@ -13,7 +13,7 @@ use shared::process::Git;
 use shared::registry::Task;
 use shared::repository::Worktree;
 
-use crate::jobs;
+use crate::{jobs, modules};
 
 /// One thing that would be lost, or that stands in the way of knowing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,6 +25,8 @@ pub(crate) enum Loss {
     Untracked(String),
     /// A file whose changes git was told not to see.
     Hidden(String),
+    /// A submodule with work of its own, and which.
+    Submodule(String),
     /// A commit that no ref reaches.
     Unreachable(String),
     /// A merge, rebase or the like that has not ended.
@@ -44,7 +46,7 @@ impl Loss {
             Loss::Changed(_) | Loss::Untracked(_) | Loss::Hidden(_) | Loss::Unreachable(_) | Loss::Unfinished(_) => {
                 true
             }
-            Loss::Locked(_) | Loss::Live(_) | Loss::Main => false,
+            Loss::Submodule(_) | Loss::Locked(_) | Loss::Live(_) | Loss::Main => false,
         }
     }
 }
@@ -55,6 +57,7 @@ impl fmt::Display for Loss {
             Loss::Changed(path) => write!(f, "changed: {}", Foreign(path)),
             Loss::Untracked(path) => write!(f, "untracked: {}", Foreign(path)),
             Loss::Hidden(path) => write!(f, "hidden from 'git status': {}", Foreign(path)),
+            Loss::Submodule(what) => write!(f, "submodule {}", Foreign(what)),
             Loss::Unreachable(commit) => write!(f, "no ref reaches the commit {commit}"),
             Loss::Unfinished(what) => write!(f, "a {what} has not ended"),
             Loss::Locked(reason) => write!(f, "it is locked: {}", Foreign(reason)),
@@ -76,6 +79,7 @@ pub(crate) fn losses(cx: &Context, worktree: &Worktree) -> Result<Vec<Loss>, Fai
     if !worktree.path.exists() {
         // Its files are gone or elsewhere; what git holds of it goes with its administration.
         losses.extend(staged(cx, worktree)?);
+        losses.extend(modules::commits(cx, worktree)?);
         losses.extend(unfinished(worktree));
         losses.extend(unreachable(cx, worktree)?);
         return Ok(losses);
@@ -83,6 +87,7 @@ pub(crate) fn losses(cx: &Context, worktree: &Worktree) -> Result<Vec<Loss>, Fai
     let live = jobs::list(cx.folder())?;
     losses.extend(jobs::find_live(&live, &worktree.path).map(|job| Loss::Live(job.id.clone())));
     losses.extend(changes(cx, worktree)?);
+    losses.extend(modules::losses(cx, worktree)?);
     losses.extend(hidden(cx, worktree)?);
     losses.extend(unfinished(worktree));
     losses.extend(unreachable(cx, worktree)?);
@@ -95,13 +100,20 @@ pub(crate) fn changes(cx: &Context, worktree: &Worktree) -> Result<Vec<Loss>, Fa
     let arguments =
         ["status", "--porcelain=v1", "-z", "--untracked-files=all", "--ignore-submodules=none", "--no-renames"];
     let listing = git.run(arguments)?.stdout;
-    let entries = listing.split(|byte| *byte == 0).filter(|entry| entry.len() > 3);
-    Ok(entries
-        .map(|entry| {
-            let path = String::from_utf8_lossy(&entry[3..]).into_owned();
-            if entry.starts_with(b"??") { Loss::Untracked(path) } else { Loss::Changed(path) }
-        })
-        .collect())
+    let entries: Vec<&[u8]> = listing.split(|byte| *byte == 0).filter(|entry| entry.len() > 3).collect();
+    let submodules = if entries.is_empty() { Vec::new() } else { modules::paths(&git)? };
+    let loss = |entry: &&[u8]| {
+        let path = String::from_utf8_lossy(&entry[3..]).into_owned();
+        match entry {
+            [b'?', b'?', ..] => Loss::Untracked(path),
+            // A commit here keeps which commit the submodule is at, and nothing of what is in it.
+            _ if submodules.iter().any(|submodule| *submodule == entry[3..]) => {
+                Loss::Submodule(format!("{path}: it has changes, or another commit than HEAD names"))
+            }
+            _ => Loss::Changed(path),
+        }
+    };
+    Ok(entries.iter().map(loss).collect())
 }
 
 /// Lists what the index of a worktree that is gone holds and no commit does.

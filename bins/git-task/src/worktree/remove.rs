@@ -12,6 +12,7 @@ use shared::failure::Failure;
 use shared::registry::{State, Task};
 use shared::repository::Worktree;
 
+use crate::modules;
 use crate::proof::{self, Loss};
 
 /// Remove the worktree of a task, if nothing is lost by that
@@ -91,7 +92,8 @@ pub(crate) fn remove(
     let kept = if losses.is_empty() { None } else { Some(proof::keep(cx, task, worktree)?) };
     let _lock = super::lock(repository)?;
     let mut arguments: Vec<&std::ffi::OsStr> = vec!["worktree".as_ref(), "remove".as_ref()];
-    if kept.is_some() {
+    // Git removes no worktree with submodules otherwise, filled or not.
+    if kept.is_some() || !modules::paths(&cx.git_in(worktree)?.reading()).unwrap_or_default().is_empty() {
         arguments.push("--force".as_ref());
     }
     arguments.extend(["--end-of-options".as_ref(), worktree.path.as_os_str()]);
