@@ -1,6 +1,6 @@
 //! What the programs share: settings, records, outside hands and the frame of a program.
 //!
-//! The arrows point down only: frame (`app` `output` `failure`), meaning (`config` `registry`),
+//! The arrows point down only: frame (`app` `output` `failure`), meaning (`config` `own_folder` `registry`),
 //! hands (`durable` `process` `repository`), words (`slug` `clock` `exit` `folders` `refusal`).
 
 pub mod app;
@@ -8,6 +8,7 @@ pub mod failure;
 pub mod output;
 
 pub mod config;
+pub mod own_folder;
 pub mod registry;
 
 pub mod durable;

@@ -146,3 +146,122 @@ fn a_read_only_folder_comes_along() {
     // So that the room can be removed by any user.
     room.run_in(room.path(), "chmod", &["-R", "u+w", "repo", "new"]).succeeds();
 }
+
+#[test]
+fn a_socket_or_pipe_at_the_top_that_was_asked_for_is_named() {
+    let room = artefacts();
+    room.write(".worktreeinclude", "*.sock\n/pipe\nother.env\n");
+    room.write(".gitignore", "*.env\n*.sock\n/pipe\n");
+    room.commit("sockets");
+    let _sockets = ["a.sock", "b"].map(|name| std::os::unix::net::UnixListener::bind(room.repo().join(name)).unwrap());
+    room.run("mkfifo", &["pipe"]).succeeds();
+    let worktree = bare_worktree(&room, "new", "HEAD");
+    let answer = hydrate(&room, &worktree, &["--json"]).succeeds().json();
+    let skipped = serde_json::json!([
+        { "path": "a.sock", "reason": "it is a socket" }, { "path": "pipe", "reason": "it is a pipe" },
+    ]);
+    assert_eq!(answer["skipped"], skipped);
+    assert!(worktree.join("other.env").exists());
+}
+
+/// Writes whole versions of a file, each of one letter, in place, until it is told to stop.
+fn writer(path: std::path::PathBuf, size: usize, stop: &std::sync::atomic::AtomicBool) {
+    use std::os::unix::fs::FileExt;
+    let file = fs::File::create(&path).unwrap();
+    for letter in (b'a'..=b'z').cycle() {
+        if stop.load(std::sync::atomic::Ordering::Relaxed) {
+            return;
+        }
+        file.write_all_at(&vec![letter; size], 0).unwrap();
+        std::thread::sleep(std::time::Duration::from_micros(u64::from(letter - b'a') * 40));
+    }
+}
+
+#[test]
+fn a_file_that_is_written_meanwhile_is_whole_or_named() {
+    let room = artefacts();
+    // One that comes and goes besides.
+    let come_and_go = room.repo().join("node_modules/comes-and-goes");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let sizes = [("small", 3000), ("middle", 60_000), ("large", 900_000)];
+    std::thread::scope(|scope| {
+        for (name, size) in sizes {
+            let path = room.repo().join("node_modules").join(name);
+            fs::write(&path, vec![b'0'; size]).unwrap();
+            let stop = &stop;
+            scope.spawn(move || writer(path, size, stop));
+        }
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                fs::write(&come_and_go, "here").unwrap();
+                let _ = fs::remove_file(&come_and_go);
+            }
+        });
+        for n in 0..12 {
+            let worktree = bare_worktree(&room, &format!("new{n}"), "HEAD");
+            let ran = hydrate(&room, &worktree, &["--json"]);
+            // Before anything may fail: the writers would never end.
+            if n == 11 || ran.code != 0 {
+                stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+            let answer = ran.json();
+            let named: Vec<&str> =
+                answer["skipped"].as_array().unwrap().iter().map(|s| s["path"].as_str().unwrap()).collect();
+            for (name, size) in sizes {
+                let found = fs::read(worktree.join("node_modules").join(name));
+                let is_named = named.contains(&format!("node_modules/{name}").as_str());
+                let is_whole = found.as_ref().is_ok_and(|f| f.len() == size && f.iter().all(|b| *b == f[0]));
+                if is_whole == is_named {
+                    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+                    panic!("{name}: {is_whole} {is_named} {named:?}");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn few_descriptors_are_enough_for_a_deep_and_wide_tree() {
+    let room = artefacts();
+    let mut deep = room.repo().join("node_modules");
+    for n in 0..100 {
+        deep = deep.join(format!("level-{n}"));
+        fs::create_dir_all(deep.join("side")).unwrap();
+        fs::write(deep.join("side/file"), format!("{n}\n")).unwrap();
+    }
+    for n in 0..300 {
+        room.write(&format!("node_modules/wide/{n}/file"), "wide\n");
+        let twin = room.repo().join(format!("node_modules/wide/{n}/twin"));
+        fs::hard_link(room.repo().join("node_modules/left-pad/index.js"), twin).unwrap();
+    }
+    age(&room, &room.repo());
+    let worktree = bare_worktree(&room, "new", "HEAD");
+    let program = suite_tests::program_folder().join("git-hydrate");
+    let line = format!("ulimit -n 64 && '{}' --json --relink", program.display());
+    let answer = room.run_in(&worktree, "sh", &["-c", &line]).succeeds().json();
+    assert_eq!(answer["ignored"]["linked"], 300);
+    let mut wanted = snapshot(&room.repo());
+    wanted.retain(|path, _| !["other.env", "build/out"].map(std::path::Path::new).contains(&path.as_path()));
+    assert_eq!(snapshot(&worktree), wanted);
+    is_complete(&room, &worktree);
+}
+
+#[test]
+fn a_path_longer_than_one_call_takes_comes_along() {
+    let room = artefacts();
+    // 40 folders of 200 letters: more than 4,096 bytes, made and compared step by step.
+    let name = "x".repeat(200);
+    let make = format!(
+        "cd node_modules && for n in $(seq 40); do mkdir {name} && cd -P {name} || exit 1; done; echo deep > file"
+    );
+    room.run("sh", &["-c", &make]).succeeds();
+    let worktree = bare_worktree(&room, "new", "HEAD");
+    let answer = hydrate(&room, &worktree, &["--json"]).succeeds().json();
+    assert_eq!(answer["skipped"], serde_json::json!([]));
+    let read = format!("cd node_modules && for n in $(seq 40); do cd -P {name} || exit 1; done; cat file");
+    room.run_in(&worktree, "sh", &["-c", &read]).succeeds().prints("deep\n");
+    // No path to it is short enough for what removes the room.
+    for root in ["repo", "new"] {
+        room.run_in(room.path(), "rm", &["-rf", &format!("{root}/node_modules")]).succeeds();
+    }
+}

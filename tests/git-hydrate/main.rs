@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test writes plain files, and fails by panicking")]
 
+mod after;
 mod answer;
 mod attributes;
 mod clone;
@@ -12,7 +13,10 @@ mod hostile;
 mod ignored;
 mod interrupted;
 mod lfs;
+mod links;
 mod mode;
 mod refuse;
+mod relink;
 mod room;
 mod submodules;
+mod suggest;

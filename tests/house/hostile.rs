@@ -90,7 +90,7 @@ fn poison(room: &Sandbox, canary: &Path) {
     }
     let toml = format!(
         "[task]\nworktree-dir = \"/{evil}\"\n[worker]\nagent = \"evil\"\n[agents.evil]\ncommand = [\"{evil}\"]\n\
-         [[checks]]\nname = \"evil\"\ncommand = [\"{evil}\"]\n"
+         [hydrate]\nafter = [\"{evil}\"]\n[[checks]]\nname = \"evil\"\ncommand = [\"{evil}\"]\n"
     );
     room.write(".codex-agent/config.toml", &toml);
     room.write(".env", &format!("PATH={}\nCODEX_AGENTS_WORKER_AGENT=evil\n", room.path().display()));
@@ -124,6 +124,8 @@ fn lines() -> Vec<(&'static str, Vec<&'static str>)> {
         ("git-task", vec!["drop", "one"]),
         ("git-hydrate", vec![]),
         ("git-hydrate", vec!["-n"]),
+        ("git-hydrate", vec!["--suggest"]),
+        ("git-hydrate", vec!["--relink", "--no-after"]),
         ("git-worker", vec!["launch", "--", "true"]),
         ("git-worker", vec!["launch"]),
         ("git-worker", vec!["list"]),

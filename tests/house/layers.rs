@@ -6,7 +6,7 @@ use super::{files, programs, top};
 /// The layers of `shared`, the upper first; a layer uses only those below it.
 const LAYERS: &[&[&str]] = &[
     &["app", "failure", "output"],
-    &["config", "registry"],
+    &["config", "own_folder", "registry"],
     &["durable", "process", "repository"],
     &["clock", "exit", "folders", "refusal", "slug"],
 ];

@@ -18,8 +18,9 @@ use super::pages::offered;
 use super::programs;
 use check::Schemas;
 
-/// Fields that need what no story has: too many files, a path that is not UTF-8 and the like.
-const RARE: &[&str] = &["worktree_bytes", "command_bytes", "broken", "commit_problem"];
+/// Fields that need what no story has: too many files, a path that is not UTF-8 and the like; and those of a
+/// failure that another program's story has.
+const RARE: &[&str] = &["worktree_bytes", "command_bytes", "broken", "commit_problem", "steps", "last_lines"];
 
 /// Lists the commands of a program that answer, as the names of their schemas.
 fn answering(room: &Sandbox, program: &str) -> Vec<String> {
@@ -285,7 +286,21 @@ fn git_hydrate_answers_as_its_schema_says() {
     story.asks_in(&tree, 0, &[], "");
     story.asks_in(&story.room.home(), 128, &[], "");
     story.asks_in(&tree, 129, &["--nonsense"], "");
-    story.ends(&[]);
+    // Its own values, a step, one that fails; and what it proposes.
+    story.room.trusted_config("[hydrate]\nafter = [\"true\"]\nenv = [\"PORT={port}\"]\n");
+    let other = story.room.path().join("other");
+    story.room.git(&["worktree", "add", "-q", "--no-checkout", other.to_str().unwrap()]);
+    story.asks_in(&other, 0, &["-n"], "");
+    story.asks_in(&other, 0, &["--relink"], "");
+    story.room.trusted_config("[hydrate]\nafter = [\"false\"]\n");
+    let third = story.room.path().join("third");
+    story.room.git(&["worktree", "add", "-q", "--no-checkout", third.to_str().unwrap()]);
+    story.asks_in(&third, 128, &[], "");
+    story.room.write(".gitignore", "cache\n.env\n");
+    story.room.write(".env", "A=1\n");
+    let proposed = story.room.run("git-hydrate", &["--json", "--suggest"]).succeeds().json();
+    story.fits("git-hydrate-suggest", &proposed, "git-hydrate --suggest");
+    story.ends(&["git-hydrate-suggest"]);
 }
 
 #[test]

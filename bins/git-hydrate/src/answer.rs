@@ -7,6 +7,7 @@ use serde::Serialize;
 use shared::output::Foreign;
 
 use crate::plan::Why;
+use crate::ready::Step;
 
 /// Where the tracked files came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -43,6 +44,10 @@ pub(crate) struct Answer {
     pub(crate) backup: Option<String>,
     /// What was not taken or was moved aside, and why.
     pub(crate) skipped: Vec<Skipped>,
+    /// The file with this worktree's own values.
+    pub(crate) env_file: Option<String>,
+    /// The steps that ran in the filled worktree.
+    pub(crate) after: Vec<Step>,
     /// How long it took.
     pub(crate) seconds: f64,
 }
@@ -81,7 +86,11 @@ pub(crate) struct Ignored {
     pub(crate) cloned: u64,
     /// Files whose bytes were copied.
     pub(crate) copied: u64,
-    /// Bytes of both.
+    /// Further names of files that were copied or cloned.
+    pub(crate) linked: u64,
+    /// Links and files in which the donor's path became the worktree's.
+    pub(crate) relinked: u64,
+    /// Bytes of both, each file's once.
     pub(crate) bytes: u64,
 }
 
@@ -113,6 +122,9 @@ impl Skipped {
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let worktree = Foreign(&self.worktree);
+        if self.method == Method::Nothing && (!self.after.is_empty() || self.env_file.is_some()) {
+            return writeln!(f, "'{worktree}' is filled{}", self.steps());
+        }
         if self.method == Method::Nothing {
             return writeln!(f, "nothing to do: '{worktree}' is filled");
         }
@@ -134,6 +146,10 @@ impl fmt::Display for Answer {
         if i.files > 0 {
             write!(f, "; {} ignored files ({} cloned, {} copied)", i.files, i.cloned, i.copied)?;
         }
+        if i.linked + i.relinked > 0 {
+            write!(f, "; {} linked, {} relinked", i.linked, i.relinked)?;
+        }
+        write!(f, "{}", self.steps())?;
         let bytes = t.bytes_cloned + t.bytes_copied + t.bytes_checked_out + i.bytes;
         write!(f, "; {}", indicatif::HumanBytes(bytes))?;
         if self.dry_run {
@@ -145,5 +161,21 @@ impl fmt::Display for Answer {
             Some(backup) => writeln!(f, "what was staged is kept as {backup}"),
             None => Ok(()),
         }
+    }
+}
+
+impl Answer {
+    /// Says what else was done, or would be.
+    fn steps(&self) -> String {
+        let mut text = String::new();
+        if let Some(file) = &self.env_file {
+            text.push_str(&format!("; values in '{}'", Foreign(file)));
+        }
+        match self.after.len() {
+            0 => {}
+            1 => text.push_str("; 1 step after"),
+            more => text.push_str(&format!("; {more} steps after")),
+        }
+        text
     }
 }

@@ -58,7 +58,8 @@ impl Root {
             return Err(Errno::PERM);
         }
         match self.folder_at_once(path) {
-            Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => self.folder_step_by_step(path),
+            // Too long a path for one call is walked as well.
+            Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN | Errno::NAMETOOLONG) => self.folder_step_by_step(path),
             result => result,
         }
     }

@@ -13,6 +13,7 @@ use rustix::fs::{
 use rustix::io::{Errno, pread, read, write};
 
 use crate::cloning::Cloning;
+use crate::holes;
 
 const BUFFER: usize = 256 * 1024;
 
@@ -61,7 +62,8 @@ pub(crate) struct Copier<'a> {
     warms: bool,
 }
 
-const CHANGED: &str = "changed while it was copied";
+/// Why a file is refused that was written meanwhile.
+pub(crate) const CHANGED: &str = "changed while it was copied";
 const UNREADABLE: &str = "cannot be read";
 
 impl<'a> Copier<'a> {
@@ -83,7 +85,7 @@ impl<'a> Copier<'a> {
             return Err(Refused::Donor(CHANGED));
         }
         let whole = size(&before);
-        let in_memory = whole <= BUFFER as u64 && !self.cloning.covers(whole);
+        let in_memory = whole <= BUFFER as u64 && !self.cloning.covers(whole) && !holes::may_be_in(&before);
         let right = match wanted.blob {
             _ if in_memory => self.read_whole(source.as_fd(), whole, wanted.blob)?,
             Some(blob) => hash_file(source.as_fd(), &before, blob.kind()) == Some(blob),
@@ -159,6 +161,9 @@ impl<'a> Copier<'a> {
                 Err(e @ (Errno::NOSPC | Errno::DQUOT | Errno::IO | Errno::ROFS)) => return Err(Refused::Target(e)),
                 Err(e) => self.cloning.refused(e)?,
             }
+        }
+        if let Some(copied) = holes::copy(source, made, size, &mut self.buffer) {
+            return copied;
         }
         let mut total: u64 = 0;
         loop {

@@ -21,9 +21,11 @@ use crate::kept::{self, Past};
 use crate::patterns::Patterns;
 use crate::plan::{Step, plan};
 use crate::progress::Progress;
+use crate::ready::{self, Ready};
+use crate::relink::Relink;
 use crate::submodules::{self, Outcome};
 use crate::target::{Force, Seen, State, Target};
-use crate::{force, foresee, install, tracked};
+use crate::{force, foresee, install, suggest, tracked};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -46,6 +48,15 @@ pub(crate) struct Args {
     /// Fill a worktree that has content: keep what differs in a folder that is named, what is staged as a commit
     #[arg(long)]
     force: bool,
+    /// Let absolute links and Python environments among them lead to this worktree, not to the donor
+    #[arg(long)]
+    relink: bool,
+    /// Leave the env file and the steps of 'hydrate.after' out
+    #[arg(long)]
+    no_after: bool,
+    /// Propose lines for '.worktreeinclude' and do nothing
+    #[arg(long, conflicts_with_all = ["dry_run", "no_ignored", "relink", "no_after", "force", "mode", "no_recurse_submodules"])]
+    suggest: bool,
     /// Say what would be done and do nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -55,6 +66,9 @@ pub(crate) struct Args {
 pub(crate) fn run(global: &Global, args: Args) -> Result<Status, Failure> {
     let begin = Instant::now();
     let (cx, args) = open(global, args)?;
+    if args.suggest {
+        return suggest::run(&cx, args.from.as_deref());
+    }
     let target = Target::find(&cx)?;
     // A question needs no lock; what it sees may change anyway.
     let lock = if args.dry_run { None } else { Some(target.lock()?.into_file()) };
@@ -62,11 +76,19 @@ pub(crate) fn run(global: &Global, args: Args) -> Result<Status, Failure> {
         target.sweep();
     }
     let force = if args.force { Force::Yes } else { Force::No };
-    let state = if target.tree.is_some() { target.state(force)? } else { State::Filled };
+    let pending = ready::pending(&target)?;
+    let state = if target.tree.is_some() && pending.is_none() { target.state(force)? } else { State::Filled };
+    let is_due = state != State::Filled || pending.is_some();
+    let ready = if is_due && !args.no_after { Ready::load(&cx)? } else { Ready::default() };
     let mut run =
         Run { cx: &cx, args: &args, target: &target, state, lock: lock.as_ref(), answer: blank(&args, &target) };
     if state != State::Filled {
-        run.fill()?;
+        run.fill(&ready)?;
+    }
+    if is_due {
+        let filled_from = run.answer.donor.as_ref().map(PathBuf::from);
+        let donor = pending.clone().map_or(filled_from, |donor| donor);
+        run.get_ready(&ready, pending.is_some(), donor.as_deref())?;
     }
     run.answer.seconds = begin.elapsed().as_secs_f64();
     tell_skipped(&cx, &run.answer.skipped);
@@ -105,6 +127,8 @@ fn blank(args: &Args, target: &Target) -> Answer {
         submodules: Vec::new(),
         backup: None,
         skipped: Vec::new(),
+        env_file: None,
+        after: Vec::new(),
         seconds: 0.0,
     }
 }
@@ -139,7 +163,7 @@ struct Run<'r> {
 }
 
 impl Run<'_> {
-    fn fill(&mut self) -> Result<(), Failure> {
+    fn fill(&mut self, ready: &Ready) -> Result<(), Failure> {
         let Some(tree) = self.target.tree else { return Ok(()) };
         let repository = self.cx.repository()?;
         let elsewhere = std::env::temp_dir();
@@ -181,8 +205,12 @@ impl Run<'_> {
             self.fill_ignored(donor, patterns, &cloning)?;
         }
         self.answer.clone_from = cloning.from();
+        let is_asked = !self.args.no_ignored && !self.cx.output.is_json();
+        if let Some(donor) = donor.as_ref().filter(|donor| is_asked && patterns.is_none() && self.gives_all(donor)) {
+            suggest::hint(self.cx, donor)?;
+        }
         if !self.args.dry_run {
-            self.target.unmark()?;
+            ready.mark(self.target, donor.as_ref().map(|donor| donor.worktree.path.as_path()))?;
         }
         Ok(())
     }
@@ -190,6 +218,10 @@ impl Run<'_> {
     /// Another repository that nobody named gives only what the tree names by its hash.
     fn gives_all(&self, donor: &Donor) -> bool {
         donor.is_ours || self.args.from.is_some()
+    }
+
+    fn relinks(&self) -> Result<bool, Failure> {
+        Ok(self.args.relink || self.cx.config()?.boolean("hydrate.relink")?)
     }
 
     fn cloning(&self) -> Result<Cloning, Failure> {
@@ -203,6 +235,18 @@ impl Run<'_> {
         let from = config.integer("hydrate.clone-from")?;
         let root = open_root(&self.target.worktree.path)?;
         Ok(Cloning::new(mode, root.as_fd(), (from > 0).then_some(from)))
+    }
+
+    /// Does what is to be done in a filled worktree.
+    fn get_ready(&mut self, ready: &Ready, is_pending: bool, donor: Option<&Path>) -> Result<(), Failure> {
+        let (cx, target) = (self.cx, self.target);
+        match (self.args.dry_run, ready.is_empty()) {
+            (true, _) => Ok(ready.foresee(cx, target, donor, &mut self.answer)?),
+            (false, false) => ready.apply(cx, target, donor, &mut self.answer),
+            // Not asked for any more.
+            (false, true) if is_pending => Ok(target.unmark()?),
+            (false, true) => Ok(()),
+        }
     }
 
     fn fill_tracked(
@@ -255,9 +299,10 @@ impl Run<'_> {
         if !wanted.is_empty() && !donor.is_ours {
             submodules::register(&donor.git()?, &self.target.git)?;
         }
+        let how = submodules::How { mode: self.args.mode, relinks: self.relinks()? };
         for entry in wanted {
             let path = entry.path(&base);
-            match submodules::fill(self.target, donor, path, entry.id, self.args.mode)? {
+            match submodules::fill(self.target, donor, path, entry.id, how)? {
                 Outcome::Filled(answer) => self.answer.submodules.push(answer),
                 Outcome::Empty(Some(reason)) => self.answer.skipped.push(Skipped::new(path, reason)),
                 Outcome::Empty(None) => {}
@@ -275,6 +320,8 @@ impl Run<'_> {
         let root = if self.args.dry_run { None } else { Some(open_root(&self.target.worktree.path)?) };
         let git = donor.git()?;
         let bar = Progress::start(&self.cx.output, "ignored", None);
+        let (donors, given) = (&donor.worktree.path, self.args.from.as_deref());
+        let relink = self.relinks()?.then(|| Relink::new(donors, given, &self.target.worktree.path)).transpose()?;
         let order = Order {
             from: &donor.root,
             to: root.as_ref(),
@@ -282,6 +329,7 @@ impl Run<'_> {
             patterns,
             cloning,
             resumes: !matches!(self.state, State::Empty { .. }),
+            relink: relink.as_ref(),
             bar: &bar,
         };
         let report = ignored::copy(&order)?;

@@ -12,6 +12,7 @@ mod copy;
 mod donor;
 mod force;
 mod foresee;
+mod holes;
 mod hydrate;
 mod ignored;
 mod index;
@@ -22,7 +23,10 @@ mod neighbour;
 mod patterns;
 mod plan;
 mod progress;
+mod ready;
+mod relink;
 mod submodules;
+mod suggest;
 mod target;
 mod tracked;
 

@@ -12,7 +12,7 @@ use shared::failure::Failure;
 pub(crate) const FILE: &str = ".worktreeinclude";
 
 /// A list may not be larger, in bytes.
-const MAX_SIZE: u64 = 1 << 20;
+pub(crate) const MAX_SIZE: u64 = 1 << 20;
 
 /// The patterns.
 #[derive(Debug)]
@@ -37,7 +37,6 @@ pub(crate) enum Choice {
 impl Patterns {
     /// Reads the patterns for a tree; `None` if there are none.
     pub(crate) fn load(cx: &Context, base: &gix::index::State) -> Result<Option<Patterns>, Failure> {
-        let config = cx.config()?;
         let repo = &cx.repository()?.gix;
         let mut lines: Vec<String> = Vec::new();
         let entry = base.entry_by_path(FILE.into()).filter(|e| e.mode != gix::index::entry::Mode::SYMLINK);
@@ -50,6 +49,12 @@ impl Patterns {
             let blob = repo.find_blob(entry.id).map_err(|e| broken(format!("{e:#}")))?;
             lines.extend(blob.data.lines().map(|line| line.to_str_lossy().into_owned()));
         }
+        Patterns::of_lines(cx, lines)
+    }
+
+    /// Makes the patterns of some lines and the settings; `None` if there are none.
+    pub(crate) fn of_lines(cx: &Context, mut lines: Vec<String>) -> Result<Option<Patterns>, Failure> {
+        let config = cx.config()?;
         lines.extend(config.list("hydrate.include")?);
         if lines.iter().all(|line| line.trim().is_empty() || line.starts_with('#')) {
             return Ok(None);

@@ -25,6 +25,13 @@ use crate::target::Target;
 /// A `.git` file is not longer, in bytes.
 const MAX_POINTER: u64 = 8192;
 
+/// How a submodule is filled, as the worktree around it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct How {
+    pub(crate) mode: Option<Mode>,
+    pub(crate) relinks: bool,
+}
+
 /// What became of a submodule.
 pub(crate) enum Outcome {
     /// It is filled.
@@ -34,13 +41,7 @@ pub(crate) enum Outcome {
 }
 
 /// Fills the submodule at `path`, of which the worktree wants `commit`.
-pub(crate) fn fill(
-    target: &Target,
-    donor: &Donor,
-    path: &BStr,
-    commit: ObjectId,
-    mode: Option<Mode>,
-) -> Result<Outcome> {
+pub(crate) fn fill(target: &Target, donor: &Donor, path: &BStr, commit: ObjectId, how: How) -> Result<Outcome> {
     let there = donor.worktree.path.join(path.to_path().context("its path is none here")?);
     let module = match find_module(donor, path, &there) {
         Ok(Some(module)) => module,
@@ -59,7 +60,7 @@ pub(crate) fn fill(
             .with_context(|| format!("cannot make the repository of the submodule '{path}'"))?;
     }
     point(&target.worktree.path, path, &own).with_context(|| format!("cannot make '{path}/.git'"))?;
-    let answer = hydrate(&place, &there, mode).with_context(|| format!("cannot fill the submodule '{path}'"))?;
+    let answer = hydrate(&place, &there, how).with_context(|| format!("cannot fill the submodule '{path}'"))?;
     Ok(Outcome::Filled(Submodule { path: path.to_string(), answer }))
 }
 
@@ -155,11 +156,16 @@ fn point(worktree: &Path, path: &[u8], own: &Path) -> Result<()> {
 }
 
 /// Fills its work tree by this same program.
-fn hydrate(place: &Path, donor: &Path, mode: Option<Mode>) -> Result<serde_json::Value> {
+fn hydrate(place: &Path, donor: &Path, how: How) -> Result<serde_json::Value> {
     let own = std::env::current_exe().context("cannot find this program")?;
     let mut command = process::command(own);
     process::scrub(&mut command).arg("--json").arg("-C").arg(place).arg("--from").arg(donor);
-    if let Some(mode) = mode.as_ref().and_then(clap::ValueEnum::to_possible_value) {
+    // The steps and values are those of a worktree, not of each part of it.
+    command.arg("--no-after");
+    if how.relinks {
+        command.arg("--relink");
+    }
+    if let Some(mode) = how.mode.as_ref().and_then(clap::ValueEnum::to_possible_value) {
         command.arg(format!("--mode={}", mode.get_name()));
     }
     let done = command.current_dir(place).output().context("cannot start git-hydrate")?;

@@ -19,7 +19,7 @@ use shared::repository::Worktree;
 use crate::index::TEMPORARY;
 
 /// The file in the worktree's git folder that says: this worktree is being filled.
-const MARKER: &str = "hydrate.json";
+pub(crate) const MARKER: &str = "hydrate.json";
 
 /// A run that was killed leaves a git that ends by itself; so long it is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -22,6 +22,7 @@ use shared::clock;
 use shared::durable::{self, Lock};
 use shared::failure::Failure;
 use shared::output::SCHEMA;
+use shared::own_folder;
 use shared::process::{self, Identity, boot_id};
 
 use crate::job::{self, Job, Jobs};
@@ -52,7 +53,7 @@ pub(crate) fn begin(cx: &Context, plan: &Plan, mut supervisor: Supervisor) -> Re
         discard(&job);
         return Err(failure);
     }
-    let hidden = link::hide(&plan.common_dir);
+    let hidden = own_folder::hide(&plan.common_dir);
     drop(guard);
 
     // While it starts: what it need not wait for.

@@ -2,33 +2,13 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
-use shared::durable;
+use shared::own_folder::FOLDER;
 
-const FOLDER: &str = ".codex-worker";
 const NAME: &str = "log.txt";
-const PATTERN: &str = "/.codex-worker/";
-
-/// Keeps git from seeing our folder: one line in the repository's `info/exclude`. Call it under the repository's lock.
-pub(crate) fn hide(common_dir: &Path) -> Result<()> {
-    let path = common_dir.join("info/exclude");
-    let mut content = durable::read(&path)?.unwrap_or_default();
-    if content.split(|b| *b == b'\n').any(|line| line == PATTERN.as_bytes()) {
-        return Ok(());
-    }
-    if !content.is_empty() && !content.ends_with(b"\n") {
-        content.push(b'\n');
-    }
-    content.extend_from_slice(PATTERN.as_bytes());
-    content.push(b'\n');
-    let mode = fs::metadata(&path).map_or(0o644, |facts| facts.permissions().mode() & 0o777);
-    fs::create_dir_all(common_dir.join("info")).context("cannot create the folder of 'info/exclude'")?;
-    durable::replace_public(&path, &content, mode)
-}
 
 /// Points `.codex-worker/log.txt` of a worktree at a log; what is not ours there stays as it is.
 pub(crate) fn point(worktree: &Path, log: &Path, jobs: &Path) -> Result<()> {

@@ -142,6 +142,14 @@ impl Config {
         Ok(self.value(key)?.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned))
     }
 
+    /// Says whether a switch is on; off if it is not set.
+    ///
+    /// # Errors
+    /// A [`Refusal`] if the value waits for trust.
+    pub fn boolean(&self, key: &str) -> Result<bool> {
+        Ok(self.value(key)?.and_then(Value::as_bool).unwrap_or(false))
+    }
+
     /// Returns a number; 0 if it is not set.
     ///
     /// # Errors

@@ -47,7 +47,7 @@ pub(super) fn left_behind(from: copy::Place<'_>, there: copy::Place<'_>, donor: 
 }
 
 /// Says whether the file that is there holds the beginning of the donor's, or all of it.
-fn begins_alike(from: copy::Place<'_>, there: copy::Place<'_>) -> bool {
+pub(super) fn begins_alike(from: copy::Place<'_>, there: copy::Place<'_>) -> bool {
     let (Ok(donor), Ok(file)) = (copy::open_to_read(from), copy::open_to_read(there)) else { return false };
     let (Ok(whole), Ok(part)) = (fstat(&donor), fstat(&file)) else { return false };
     if part.st_size > whole.st_size {

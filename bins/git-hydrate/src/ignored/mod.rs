@@ -1,6 +1,9 @@
 //! Copying the ignored artefacts: folder by folder with two threads, with few open folders at a time.
 
 mod again;
+mod fresh;
+mod links;
+mod top;
 mod walk;
 
 use std::collections::HashSet;
@@ -18,6 +21,9 @@ use crate::cloning::Cloning;
 use crate::copy::{self, How};
 use crate::patterns::{Choice, Patterns};
 use crate::progress::Progress;
+use crate::relink::{self, Relink, Text};
+use again::Left;
+use links::Later;
 use walk::{Job, Walk};
 
 const THREADS: usize = 2;
@@ -36,6 +42,8 @@ pub(crate) struct Order<'o> {
     pub(crate) patterns: &'o Patterns,
     /// Whether an interrupted run may have left torn files.
     pub(crate) resumes: bool,
+    /// How paths that lead into the donor are rewritten, if they are.
+    pub(crate) relink: Option<&'o Relink>,
     /// The progress.
     pub(crate) bar: &'o Progress,
 }
@@ -49,6 +57,10 @@ pub(crate) struct Report {
     pub(crate) skipped: Vec<Skipped>,
     /// The folders that were made, with the donor's facts for the end.
     folders: Vec<(Vec<u8>, Stat)>,
+    /// The names that are linked when all files are there.
+    later: Vec<Later>,
+    /// The files that may hold paths to rewrite.
+    texts: Vec<Text>,
 }
 
 /// Copies the artefacts.
@@ -67,9 +79,17 @@ pub(crate) fn copy(order: &Order<'_>) -> Result<Report> {
     for result in results {
         report.add(result?);
     }
+    links::join(&walk, &mut report)?;
+    if let Some(relink) = order.relink {
+        let texts = std::mem::take(&mut report.texts);
+        let rewritten = relink::rewrite(relink, order.from, order.to, &texts)?;
+        report.ignored.relinked += rewritten.count;
+        report.skipped.extend(rewritten.skipped);
+    }
     if let Some(to) = order.to {
         finish_folders(to, &mut report.folders);
     }
+    top::name_unlisted(order, &mut report);
     report.skipped.sort();
     Ok(report)
 }
@@ -79,13 +99,32 @@ impl Report {
         self.ignored.files += other.ignored.files;
         self.ignored.cloned += other.ignored.cloned;
         self.ignored.copied += other.ignored.copied;
+        self.ignored.linked += other.ignored.linked;
+        self.ignored.relinked += other.ignored.relinked;
         self.ignored.bytes += other.ignored.bytes;
         self.skipped.extend(other.skipped);
         self.folders.extend(other.folders);
+        self.later.extend(other.later);
+        self.texts.extend(other.texts);
     }
 
     fn skip(&mut self, path: &[u8], reason: &str) {
         self.skipped.push(Skipped::new(path, reason));
+    }
+
+    /// Counts one more name of a file that is counted already.
+    fn count_link(&mut self) {
+        self.ignored.files += 1;
+        self.ignored.linked += 1;
+    }
+
+    /// Remembers a file that may hold paths to rewrite; false if it holds none.
+    fn remember(&mut self, relink: Option<&Relink>, path: &[u8], facts: &Stat, left: Left) -> bool {
+        let may = relink.is_some() && relink::may_hold_paths(path, facts);
+        if may {
+            self.texts.push(Text { path: path.to_vec(), is_ours: left == Left::Whole });
+        }
+        may
     }
 
     fn count(&mut self, how: How, size: u64) {

@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use anyhow::Result;
 use gix::bstr::ByteSlice;
@@ -11,11 +12,15 @@ use rustix::io::Errno;
 use shared::refusal::Refusal;
 
 use super::again::{Left, left_behind};
+use super::fresh::{PAUSE, TRIES, is_fresh};
+use super::links::{self, Later, Links};
 use super::{Order, Report};
-use crate::beneath;
-use crate::cloning;
 use crate::copy::{self, Copier, How, Refused, Wanted};
 use crate::patterns::Choice;
+use crate::{beneath, cloning, relink};
+
+/// Why nothing is copied to a place that is taken.
+pub(super) const EXISTS: &str = "it exists already";
 
 /// One path to copy, or folder to search.
 pub(super) struct Job {
@@ -31,7 +36,9 @@ struct Queue {
 
 /// The walk that all threads share.
 pub(super) struct Walk<'w> {
-    order: &'w Order<'w>,
+    pub(super) order: &'w Order<'w>,
+    /// The names of files that have several.
+    pub(super) links: Links,
     /// The target's folder, which is never copied into itself.
     own: Option<Stat>,
     queue: Mutex<Queue>,
@@ -42,7 +49,7 @@ impl<'w> Walk<'w> {
     /// Prepares it.
     pub(super) fn new(order: &'w Order<'w>, own: Option<Stat>, jobs: Vec<Job>) -> Walk<'w> {
         let queue = Mutex::new(Queue { jobs, busy: 0, failed: false });
-        Walk { order, own, queue, more: Condvar::new() }
+        Walk { order, own, links: Links::default(), queue, more: Condvar::new() }
     }
 
     /// Does jobs until there are no more.
@@ -83,7 +90,7 @@ impl<'w> Walk<'w> {
     }
 
     /// Does one path of the list: a file at once, a folder by its entries.
-    fn one(&self, copier: &mut Copier<'_>, job: &Job, report: &mut Report) -> Result<()> {
+    pub(super) fn one(&self, copier: &mut Copier<'_>, job: &Job, report: &mut Report) -> Result<()> {
         let (folder, name) = beneath::split(&job.path);
         let Ok(name) = CString::new(name) else { return Ok(()) };
         let opened = self.order.from.folder(folder).and_then(|from| {
@@ -106,7 +113,7 @@ impl<'w> Walk<'w> {
             return Ok(());
         }
         let to = self.order.to.map(|to| to.make_folder(folder)).transpose().map_err(|e| failed(&job.path, e))?;
-        self.file(copier, &job.path, (from.as_fd(), &name), to.as_ref(), &facts, report)
+        self.entry(copier, &job.path, (from.as_fd(), &name), to.as_ref(), report)
     }
 
     fn folder(&self, copier: &mut Copier<'_>, job: &Job, report: &mut Report) -> Result<()> {
@@ -160,7 +167,7 @@ impl<'w> Walk<'w> {
             Err(Errno::NOENT) => true,
             Ok(there) if FileType::from_raw_mode(there.st_mode) == FileType::Directory => false,
             Ok(_) | Err(Errno::LOOP | Errno::NOTDIR) => {
-                report.skip(path, "it exists already");
+                report.skip(path, EXISTS);
                 return Ok(None);
             }
             Err(e) => return Err(failed(path, e)),
@@ -172,6 +179,7 @@ impl<'w> Walk<'w> {
         Ok(Some(folder))
     }
 
+    /// Copies a file or link, once more if it was written at that moment.
     fn entry(
         &self,
         copier: &mut Copier<'_>,
@@ -180,84 +188,108 @@ impl<'w> Walk<'w> {
         to: Option<&OwnedFd>,
         report: &mut Report,
     ) -> Result<()> {
-        match statat(from.0, from.1, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(facts) => self.file(copier, path, from, to, &facts, report),
-            Err(_) => {
-                report.skip(path, "vanished");
-                Ok(())
+        for _ in 1..TRIES {
+            match self.file(copier, path, from, to, report)? {
+                Some(copy::CHANGED) => thread::sleep(PAUSE),
+                Some(reason) => {
+                    report.skip(path, reason);
+                    return Ok(());
+                }
+                None => return Ok(()),
             }
         }
+        if let Some(reason) = self.file(copier, path, from, to, report)? {
+            report.skip(path, reason);
+        }
+        Ok(())
     }
 
+    /// Tries to copy a file or link; says why not.
     fn file(
         &self,
         copier: &mut Copier<'_>,
         path: &[u8],
         from: copy::Place<'_>,
         to: Option<&OwnedFd>,
-        facts: &Stat,
         report: &mut Report,
-    ) -> Result<()> {
+    ) -> Result<Option<&'static str>> {
+        let Ok(facts) = statat(from.0, from.1, AtFlags::SYMLINK_NOFOLLOW) else { return Ok(Some("vanished")) };
         let kind = FileType::from_raw_mode(facts.st_mode);
         if let Some(reason) = unfit(kind) {
-            report.skip(path, reason);
-            return Ok(());
+            return Ok(Some(reason));
         }
+        let key = links::key(&facts);
+        if let Some(key) = key.filter(|key| !self.links.claim(*key, path)) {
+            report.later.push(Later { path: path.to_vec(), key });
+            return Ok(None);
+        }
+        let relinked = match (self.order.relink, kind) {
+            (Some(relink), FileType::Symlink) => relink.place_of(from),
+            _ => None,
+        };
         let Some(to) = to else {
             let how = if kind == FileType::Symlink { How::Linked } else { How::Copied };
-            report.count(how, copy::size(facts));
-            return Ok(());
+            report.count(how, copy::size(&facts));
+            report.ignored.relinked += u64::from(relinked.is_some());
+            report.remember(self.order.relink, path, &facts, Left::Whole);
+            return Ok(None);
         };
         let place = (to.as_fd(), from.1);
-        let mut made = make(copier, kind, from, place);
-        if self.order.resumes && matches!(made, Err(Refused::Exists)) {
-            match left_behind(from, place, facts) {
-                Left::Whole => return Ok(()),
-                Left::Torn => {
-                    unlinkat(place.0, place.1, AtFlags::empty()).map_err(|e| failed(path, e))?;
-                    made = make(copier, kind, from, place);
-                }
-                Left::Foreign => {}
-            }
-        }
-        if matches!(made, Err(Refused::Donor(_))) {
-            // Once more for a file that was written at that moment.
-            made = make(copier, kind, from, place);
-        }
-        match made {
+        let wanted = Wanted { facts: &|now| links::key(now) == key && !is_fresh(now), blob: None };
+        let made = match (&relinked, kind) {
+            (Some(leads_to), _) => relink::make_link(leads_to, place, &facts, self.order.resumes),
+            (None, FileType::Symlink) => copier.link(from, place, &Wanted { facts: &|_| true, blob: None }),
+            (None, _) => copier.file(from, place, &wanted),
+        };
+        let is_new = made.is_ok();
+        let left = match made {
             Ok((made, how)) => {
                 report.count(how, copy::size(&made));
+                report.ignored.relinked += u64::from(relinked.is_some());
                 self.order.bar.add(1, copy::size(&made));
+                Left::Whole
             }
-            Err(Refused::Exists) => report.skip(path, "it exists already"),
-            Err(Refused::Donor(why)) => report.skip(path, why),
+            Err(Refused::Exists) if self.order.resumes => left_behind(from, place, &facts),
+            Err(Refused::Exists) => Left::Foreign,
             Err(Refused::Target(e)) => return Err(failed(path, e)),
             Err(Refused::Cloning(e)) => return Err(cloning::cannot(path.into(), e).into()),
+            Err(Refused::Donor(why)) => {
+                self.give_up(key);
+                return Ok(Some(why));
+            }
+        };
+        match left {
+            Left::Torn => {
+                unlinkat(place.0, place.1, AtFlags::empty()).map_err(|e| failed(path, e))?;
+                self.give_up(key);
+                // Free now: the next try makes it.
+                return self.file(copier, path, from, Some(to), report);
+            }
+            Left::Foreign => self.give_up(key),
+            Left::Whole => {}
         }
-        Ok(())
+        let remembered = report.remember(self.order.relink, path, &facts, left);
+        if remembered && !is_new {
+            // An earlier run may have rewritten it, and then it is not what its other names hold.
+            self.give_up(key);
+        }
+        Ok((left == Left::Foreign && !remembered).then_some(EXISTS))
     }
-}
 
-fn make(
-    copier: &mut Copier<'_>,
-    kind: FileType,
-    from: copy::Place<'_>,
-    to: copy::Place<'_>,
-) -> Result<(Stat, How), Refused> {
-    let wanted = Wanted { facts: &|_| true, blob: None };
-    match kind {
-        FileType::Symlink => copier.link(from, to, &wanted),
-        _ => copier.file(from, to, &wanted),
+    fn give_up(&self, key: Option<links::Key>) {
+        if let Some(key) = key {
+            self.links.give_up(key);
+        }
     }
 }
 
 /// Says why something is not copied; `None` for files and links.
-fn unfit(kind: FileType) -> Option<&'static str> {
+pub(super) fn unfit(kind: FileType) -> Option<&'static str> {
     match kind {
         FileType::RegularFile | FileType::Symlink => None,
         FileType::Socket => Some("it is a socket"),
         FileType::Fifo => Some("it is a pipe"),
-        FileType::Directory => Some("changed while it was copied"),
+        FileType::Directory => Some(copy::CHANGED),
         FileType::CharacterDevice | FileType::BlockDevice | FileType::Unknown => Some("it is a device"),
     }
 }
@@ -282,7 +314,7 @@ fn read_names(folder: BorrowedFd<'_>) -> Result<Vec<(CString, FileType)>, Errno>
     Ok(names)
 }
 
-fn failed(path: &[u8], error: Errno) -> anyhow::Error {
+pub(super) fn failed(path: &[u8], error: Errno) -> anyhow::Error {
     let name = path.to_str_lossy().escape_debug().to_string();
     Refusal::new("unfinished", format!("cannot copy '{name}': {error}"))
         .hint("once that is mended, 'git hydrate' completes what it began")
