@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use shared::refusal::Refusal;
 
 use super::again::{Left, left_behind};
-use super::fresh::{PAUSE, TRIES, is_fresh};
+use super::fresh::{Moment, PAUSE, TRIES};
 use super::links::{self, Later, Links};
 use super::{Order, Report};
 use crate::copy::{self, Copier, How, Refused, Wanted};
@@ -213,6 +213,7 @@ impl<'w> Walk<'w> {
         to: Option<&OwnedFd>,
         report: &mut Report,
     ) -> Result<Option<&'static str>> {
+        let begin = Moment::now();
         let Ok(facts) = statat(from.0, from.1, AtFlags::SYMLINK_NOFOLLOW) else { return Ok(Some("vanished")) };
         let kind = FileType::from_raw_mode(facts.st_mode);
         if let Some(reason) = unfit(kind) {
@@ -235,7 +236,10 @@ impl<'w> Walk<'w> {
             return Ok(None);
         };
         let place = (to.as_fd(), from.1);
-        let wanted = Wanted { facts: &|now| links::key(now) == key && !is_fresh(now), blob: None };
+        let wanted = Wanted { facts: &|now| links::key(now) == key && begin.is_after(now), blob: None };
+        if kind == FileType::RegularFile {
+            begin.let_writes_end(from, &facts);
+        }
         let made = match (&relinked, kind) {
             (Some(leads_to), _) => relink::make_link(leads_to, place, &facts, self.order.resumes),
             (None, FileType::Symlink) => copier.link(from, place, &Wanted { facts: &|_| true, blob: None }),
