@@ -183,7 +183,7 @@ fn a_file_that_is_written_meanwhile_is_whole_or_named() {
     // One that comes and goes besides.
     let come_and_go = room.repo().join("node_modules/comes-and-goes");
     let stop = std::sync::atomic::AtomicBool::new(false);
-    let sizes = [("small", 3000), ("middle", 60_000), ("large", 900_000)];
+    let sizes = [("small", 3000), ("middle", 60_000), ("large", 24 << 20)];
     std::thread::scope(|scope| {
         for (name, size) in sizes {
             let path = room.repo().join("node_modules").join(name);
