@@ -270,6 +270,55 @@ fn git_validate_answers_as_its_schemas_say() {
     story.ends(&["git-validate-note"]);
 }
 
+/// Files that git had to make, for each reason; a submodule; content that is moved aside.
+fn every_reason(story: &mut Story) {
+    let room = &story.room;
+    for name in ["differs", "marked", "modified", "converted", "below/attributes"] {
+        room.write(name, "old\n");
+    }
+    room.write(".gitattributes", "converted text eol=crlf\n");
+    let old = room.commit("old");
+    room.write("differs", "new\n");
+    room.write("below/.gitattributes", "* -text\n");
+    let allow = ["-c", "protocol.file.allow=always"];
+    let module = room.path().join("module");
+    let (from, to) = (room.repo(), module.to_str().unwrap().to_owned());
+    room.git(&["clone", "-q", from.to_str().unwrap(), &to]);
+    room.git(&[&allow[..], &["submodule", "--quiet", "add", &to, "module"]].concat());
+    room.commit("new");
+    room.git(&["update-index", "--assume-unchanged", "marked"]);
+    room.write("modified", "by somebody\n");
+    let (older, newer, clone) = (room.path().join("older"), room.path().join("newer"), room.path().join("clone"));
+    room.git(&["worktree", "add", "-q", "--detach", "--no-checkout", older.to_str().unwrap(), &old]);
+    room.git(&["worktree", "add", "-q", "--detach", "--no-checkout", newer.to_str().unwrap()]);
+    room.git(&["clone", "-q", "--no-checkout", "--no-hardlinks", from.to_str().unwrap(), clone.to_str().unwrap()]);
+    room.git_in(&clone, &["remote", "remove", "origin"]);
+    story.asks_in(&older, 0, &["--from", from.to_str().unwrap()], "");
+    story.asks_in(&newer, 0, &["--from", from.to_str().unwrap()], "");
+    story.asks_in(&clone, 0, &[], "");
+    story.room.write_in(&older, "differs", "staged\n");
+    story.room.git_in(&older, &["add", "differs"]);
+    story.asks_in(&older, 128, &[], "");
+    story.asks_in(&older, 0, &["--force"], "");
+}
+
+/// Its own values, a step, one that fails; and what it proposes.
+fn steps_and_proposals(story: &mut Story) {
+    story.room.trusted_config("[hydrate]\nafter = [\"true\"]\nenv = [\"PORT={port}\"]\n");
+    let other = story.room.path().join("other");
+    story.room.git(&["worktree", "add", "-q", "--no-checkout", other.to_str().unwrap()]);
+    story.asks_in(&other, 0, &["-n"], "");
+    story.asks_in(&other, 0, &["--relink"], "");
+    story.room.trusted_config("[hydrate]\nafter = [\"false\"]\n");
+    let third = story.room.path().join("third");
+    story.room.git(&["worktree", "add", "-q", "--no-checkout", third.to_str().unwrap()]);
+    story.asks_in(&third, 128, &[], "");
+    story.room.write(".gitignore", "cache\n.env\n");
+    story.room.write(".env", "A=1\n");
+    let proposed = story.room.run("git-hydrate", &["--json", "--suggest"]).succeeds().json();
+    story.fits("git-hydrate-suggest", &proposed, "git-hydrate --suggest");
+}
+
 #[test]
 fn git_hydrate_answers_as_its_schema_says() {
     let mut story = Story::of("git-hydrate");
@@ -286,20 +335,8 @@ fn git_hydrate_answers_as_its_schema_says() {
     story.asks_in(&tree, 0, &[], "");
     story.asks_in(&story.room.home(), 128, &[], "");
     story.asks_in(&tree, 129, &["--nonsense"], "");
-    // Its own values, a step, one that fails; and what it proposes.
-    story.room.trusted_config("[hydrate]\nafter = [\"true\"]\nenv = [\"PORT={port}\"]\n");
-    let other = story.room.path().join("other");
-    story.room.git(&["worktree", "add", "-q", "--no-checkout", other.to_str().unwrap()]);
-    story.asks_in(&other, 0, &["-n"], "");
-    story.asks_in(&other, 0, &["--relink"], "");
-    story.room.trusted_config("[hydrate]\nafter = [\"false\"]\n");
-    let third = story.room.path().join("third");
-    story.room.git(&["worktree", "add", "-q", "--no-checkout", third.to_str().unwrap()]);
-    story.asks_in(&third, 128, &[], "");
-    story.room.write(".gitignore", "cache\n.env\n");
-    story.room.write(".env", "A=1\n");
-    let proposed = story.room.run("git-hydrate", &["--json", "--suggest"]).succeeds().json();
-    story.fits("git-hydrate-suggest", &proposed, "git-hydrate --suggest");
+    every_reason(&mut story);
+    steps_and_proposals(&mut story);
     story.ends(&["git-hydrate-suggest"]);
 }
 
