@@ -20,3 +20,4 @@ mod relink;
 mod room;
 mod submodules;
 mod suggest;
+mod stats;

@@ -337,7 +337,10 @@ fn git_hydrate_answers_as_its_schema_says() {
     story.asks_in(&tree, 129, &["--nonsense"], "");
     every_reason(&mut story);
     steps_and_proposals(&mut story);
-    story.ends(&["git-hydrate-suggest"]);
+    let cost = story.room.run("git-hydrate", &["--json", "--stats"]).succeeds().json();
+    story.fits("git-hydrate-stats", &cost, "git-hydrate --stats");
+    story.asks(129, &["--stats", "-n"]);
+    story.ends(&["git-hydrate-suggest", "git-hydrate-stats"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use clap::Parser;
 use shared::app::Global;
 
 use crate::hydrate::Args;
+use crate::stats;
 
 /// Fill a worktree in moments
 ///
@@ -17,4 +18,6 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(flatten)]
     pub(crate) args: Args,
+    #[command(flatten)]
+    pub(crate) stats: stats::Args,
 }

@@ -30,9 +30,9 @@ use crate::{force, foresee, install, suggest, tracked};
 /// The arguments.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Worktree to fill; the one around the current folder if not given
+    /// Worktree to fill, the one around the current folder if not given; with --stats those to measure, or all
     #[arg(value_hint = clap::ValueHint::DirPath)]
-    worktree: Option<PathBuf>,
+    pub(crate) worktree: Vec<PathBuf>,
     /// Take files from this worktree, not from the one with the most in common
     #[arg(long, value_name = "worktree", value_hint = clap::ValueHint::DirPath)]
     from: Option<PathBuf>,
@@ -100,7 +100,11 @@ pub(crate) fn run(global: &Global, args: Args) -> Result<Status, Failure> {
 fn open(global: &Global, mut args: Args) -> Result<(Context, Args), Failure> {
     let cx = Context::open(global)?;
     args.from = args.from.map(|from| cx.folder().join(from));
-    let Some(worktree) = &args.worktree else { return Ok((cx, args)) };
+    let worktree = match args.worktree.as_slice() {
+        [] => return Ok((cx, args)),
+        [one] => one,
+        [..] => return Err(Failure::usage("one worktree is filled at a time")),
+    };
     if std::env::var_os("GIT_DIR").is_some_and(|named| Path::new(&named).is_relative()) {
         let message = format!("GIT_DIR names a repository of its own beside '{}'", worktree.display());
         return Err(Failure::usage(message).hint("unset it, or start from inside the worktree"));

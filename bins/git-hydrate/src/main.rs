@@ -26,6 +26,7 @@ mod progress;
 mod ready;
 mod relink;
 mod submodules;
+mod stats;
 mod suggest;
 mod target;
 mod tracked;
@@ -37,5 +38,8 @@ use shared::app;
 use crate::cli::Cli;
 
 fn main() -> ExitCode {
-    app::run(|cli: Cli| hydrate::run(&cli.global, cli.args))
+    app::run(|cli: Cli| match cli.stats.stats {
+        true => stats::run(&cli.global, &cli.args.worktree),
+        false => hydrate::run(&cli.global, cli.args),
+    })
 }
