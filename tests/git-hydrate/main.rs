@@ -7,6 +7,7 @@ mod answer;
 mod attributes;
 mod clone;
 mod donor;
+mod equal;
 mod fill;
 mod force;
 mod hostile;
