@@ -22,3 +22,4 @@ mod room;
 mod submodules;
 mod suggest;
 mod stats;
+mod trouble;
