@@ -162,7 +162,9 @@ fn worktrees_are_named_from_anywhere_and_each_counts_once() {
 #[test]
 fn a_wrong_request_is_refused() {
     let room = varied();
-    for other in [["--from", "."].as_slice(), &["--no-ignored"], &["-n"], &["--dry-run"]] {
+    let others: [&[&str]; 6] =
+        [&["--from", "."], &["--mode", "copy"], &["--force"], &["--no-ignored"], &["--no-recurse-submodules"], &["-n"]];
+    for other in others {
         hydrate(&room, &room.repo(), &[&["--stats"], other].concat()).exits(129);
     }
     let worktree = bare_worktree(&room, "new", "HEAD");

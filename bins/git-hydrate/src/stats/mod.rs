@@ -17,14 +17,14 @@ use shared::failure::Failure;
 use shared::repository::{Repository, Worktree};
 
 use crate::beneath::Root;
-use crate::progress::bar;
+use crate::progress::Progress;
 use answer::Answer;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Say what the worktrees cost on disk and how much of it they share, and do nothing
-    #[arg(long, conflicts_with_all = ["from", "no_ignored", "relink", "no_after", "suggest", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["from", "mode", "force", "no_ignored", "no_recurse_submodules", "relink", "no_after", "suggest", "dry_run"])]
     pub(crate) stats: bool,
 }
 
@@ -39,18 +39,18 @@ pub(crate) fn run(global: &Global, named: &[PathBuf]) -> Result<Status, Failure>
     let cx = beside(cx, global, &named)?;
     let repository = cx.repository_unchecked()?;
     let worktrees = if named.is_empty() { existing(repository)? } else { chosen(repository, &named)? };
-    let bar = bar(&cx.output, "files", None);
+    let progress = Progress::start(&cx.output, "measured", None);
     let mut answer = Answer::default();
     for worktree in &worktrees {
         let root = Root::open(&worktree.path).map_err(|e| unreadable(&worktree.path, e))?;
-        let found = walk::measure(&root, &bar)?;
+        let found = walk::measure(&root, &progress)?;
         for (path, why) in found.unreadable.iter().take(NAMED) {
             let path = worktree.path.join(path);
             cx.output.warn(format!("'{}' cannot be read: {why}", path.to_string_lossy().escape_debug()));
         }
         answer.add(&worktree.path, found);
     }
-    bar.finish_and_clear();
+    progress.end();
     answer.finish(begin.elapsed().as_secs_f64());
     cx.output.answer(&answer)?;
     Ok(Status::Done)

@@ -9,13 +9,13 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use anyhow::{Result, bail};
-use indicatif::ProgressBar;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, openat, statat};
 use rustix::io::Errno;
 
 use super::place::{Space, Volume, Volumes, blocks};
 use crate::beneath::Root;
 use crate::copy;
+use crate::progress::Progress;
 
 const THREADS: usize = 2;
 
@@ -55,12 +55,12 @@ pub(super) struct Found {
 }
 
 /// Measures what lies below a worktree's folder.
-pub(super) fn measure(root: &Root, bar: &ProgressBar) -> Result<Found> {
+pub(super) fn measure(root: &Root, progress: &Progress) -> Result<Found> {
     // What is not written yet has no place yet.
     #[cfg(target_os = "linux")]
     root.folder(b"").and_then(rustix::fs::syncfs)?;
     let walk =
-        Walk { root, bar, queue: Mutex::new(Queue { folders: vec![Vec::new()], busy: 0 }), more: Condvar::new() };
+        Walk { root, progress, queue: Mutex::new(Queue { folders: vec![Vec::new()], busy: 0 }), more: Condvar::new() };
     let results: Vec<Result<Found>> = thread::scope(|scope| {
         let handles: Vec<_> = (0..THREADS).map(|_| scope.spawn(|| walk.work())).collect();
         handles.into_iter().map(|h| h.join().unwrap_or_else(|_| bail!("a thread that measures ended badly"))).collect()
@@ -80,7 +80,7 @@ struct Queue {
 
 struct Walk<'w> {
     root: &'w Root,
-    bar: &'w ProgressBar,
+    progress: &'w Progress,
     queue: Mutex<Queue>,
     more: Condvar,
 }
@@ -146,13 +146,14 @@ impl Walk<'_> {
         let volume = volumes.of(&folder, &facts);
         found.blind |= !volume.tells;
         found.space.add_placeless(blocks(&facts));
-        self.bar.inc(entries.len() as u64);
+        let before = (found.files, found.bytes);
         let mut inside = Vec::new();
         for (name, kind) in entries {
             if found.file(folder.as_fd(), &name, kind, volume).map_or_else(|e| found.note(path, &name, e), Ok)? {
                 inside.push(below(path, &name));
             }
         }
+        self.progress.add(found.files - before.0, found.bytes - before.1);
         Ok(inside)
     }
 }
