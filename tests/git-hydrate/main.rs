@@ -26,3 +26,4 @@ mod stats;
 mod submodules;
 mod suggest;
 mod trouble;
+mod unsteady;

@@ -162,8 +162,17 @@ fn worktrees_are_named_from_anywhere_and_each_counts_once() {
 #[test]
 fn a_wrong_request_is_refused() {
     let room = varied();
-    let others: [&[&str]; 6] =
-        [&["--from", "."], &["--mode", "copy"], &["--force"], &["--no-ignored"], &["--no-recurse-submodules"], &["-n"]];
+    let others: [&[&str]; 9] = [
+        &["--from", "."],
+        &["--mode", "copy"],
+        &["--force"],
+        &["--no-ignored"],
+        &["--no-recurse-submodules"],
+        &["--relink"],
+        &["--no-after"],
+        &["--suggest"],
+        &["-n"],
+    ];
     for other in others {
         hydrate(&room, &room.repo(), &[&["--stats"], other].concat()).exits(129);
     }
