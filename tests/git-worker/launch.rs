@@ -29,6 +29,30 @@ fn a_program_that_does_not_exist_is_named_and_leaves_no_job() {
 }
 
 #[test]
+fn a_worktree_that_is_not_filled_is_filled_first() {
+    let room = Room::new();
+    let path = room.path().join("new");
+    room.git(&["worktree", "add", "-q", "-b", "new", "--no-checkout", path.to_str().unwrap()]);
+    let arguments = ["launch", "--worktree", path.to_str().unwrap(), "--", "cat", "README"];
+    room.worker(&arguments).succeeds().prints("new#1\n").warns("filling");
+    room.worker(&["wait", "new"]).succeeds();
+    room.worker(&["logs", "new"]).succeeds().prints("one\ntwo\nthree\n");
+    assert_eq!(room.git_in(&path, &["status", "--porcelain"]), "");
+}
+
+#[test]
+fn a_worktree_that_cannot_be_filled_gets_no_job() {
+    let room = Room::new();
+    let path = room.path().join("new");
+    room.git(&["worktree", "add", "-q", "-b", "new", "--no-checkout", path.to_str().unwrap()]);
+    fs::write(path.join("README"), "mine\n").unwrap();
+    let arguments = ["launch", "--worktree", path.to_str().unwrap(), "--", "true"];
+    room.worker(&arguments).exits(128).warns("is not filled").warns("differ from HEAD");
+    room.worker(&["list"]).succeeds().prints("");
+    assert_eq!(fs::read_to_string(path.join("README")).unwrap(), "mine\n");
+}
+
+#[test]
 fn a_program_that_cannot_start_is_a_failed_job() {
     let room = Room::new();
     room.write("junk", "\u{1}\u{2}");

@@ -23,6 +23,7 @@ use shared::slug::Slug;
 use crate::agent::Agent;
 use crate::begin::{self, Supervisor};
 use crate::cli;
+use crate::fill;
 use crate::place::Place;
 use crate::record::{Finish, PromptWay};
 
@@ -98,7 +99,11 @@ pub(crate) fn run(cx: Context, global: &Global, args: Args) -> Result<Status, Fa
     let supervisor = if args.dry_run { None } else { Some(Supervisor::start()?) };
     let (cx, args) = move_to_worktree(cx, global, args)?;
     let plan = plan(&cx, args)?;
-    let job = supervisor.map(|supervisor| begin::begin(&cx, &plan, supervisor)).transpose()?;
+    let start = |supervisor: Supervisor| {
+        fill::fill(&cx, &plan.place)?;
+        begin::begin(&cx, &plan, supervisor)
+    };
+    let job = supervisor.map(start).transpose()?;
     cx.output.answer(&Launched {
         id: job.as_ref().map(crate::job::Job::id),
         slug: plan.slug.clone(),

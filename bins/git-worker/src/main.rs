@@ -5,6 +5,7 @@ mod begin;
 mod cli;
 mod commit;
 mod event;
+mod fill;
 mod job;
 mod last;
 mod launch;
