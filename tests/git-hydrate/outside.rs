@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use serde_json::Value;
-use suite_tests::Sandbox;
+use suite_tests::{Sandbox, can_kill, program_folder};
 
 use crate::room::{bare_worktree, commit_aged, contents, hydrate, is_complete, vary};
 
@@ -107,49 +107,77 @@ fn a_donor_that_became_another_worktree_gives_nothing() {
     hydrate(&room, &worktree, &["--from", donor.to_str().unwrap()]).succeeds();
 }
 
-/// Swaps a folder for a link to the outside and back, until it is told to stop; `beside` is free for that.
-fn swap(folder: &Path, outside: &Path, beside: &Path, stop: &AtomicBool) {
-    let (aside, link) = (beside.join("aside"), beside.join("link"));
+/// How many folders are swapped.
+const FOLDERS: usize = 20;
+
+/// Swaps the folders of a root for links to the outside and back, until it is told to stop; `beside` is free for that.
+///
+/// All of them go before the first comes back, so that each is a link half of the time.
+fn swap(root: &Path, outside: &Path, beside: &Path, stop: &AtomicBool) {
     fs::create_dir(beside).unwrap();
-    symlink(outside, &link).unwrap();
+    let of = |n: usize| (root.join(n.to_string()), beside.join(format!("aside{n}")), beside.join(format!("link{n}")));
+    (0..FOLDERS).for_each(|n| symlink(outside, of(n).2).unwrap());
     while !stop.load(Ordering::Relaxed) {
-        // It may not be there yet, or be made once more while it is away.
-        if fs::rename(folder, &aside).is_ok() {
-            if fs::rename(&link, folder).is_ok() {
-                thread::yield_now();
-                fs::rename(folder, &link).unwrap();
+        // One may not be there yet, or be made once more while it is away.
+        let swapped: Vec<usize> = (0..FOLDERS)
+            .filter(|n| {
+                let (folder, aside, link) = of(*n);
+                let went = fs::rename(&folder, aside).is_ok();
+                if went {
+                    let _ = fs::rename(link, folder);
+                }
+                went
+            })
+            .collect();
+        for n in swapped {
+            let (folder, aside, link) = of(n);
+            if fs::read_link(&folder).is_ok() {
+                fs::rename(&folder, link).unwrap();
             }
-            let _ = fs::remove_dir_all(folder);
-            fs::rename(&aside, folder).unwrap();
+            // Made anew meanwhile, it is filled while it goes.
+            while fs::rename(&aside, &folder).is_err() {
+                let _ = fs::remove_dir_all(&folder);
+            }
         }
     }
 }
 
-/// Fills worktrees while somebody swaps a folder, below a root that `of` chooses, for a link to the outside.
+/// Lets each opening of a folder take its time.
+const SLOW: [&str; 8] =
+    ["-f", "-qqq", "-o", "/dev/null", "-e", "trace=openat2", "-e", "inject=openat2:delay_enter=1500"];
+
+/// Fills worktrees while somebody swaps folders, below a root that `of` chooses, for a link to the outside.
 fn withstands_swapping(of: impl Fn(&Path, &Path) -> PathBuf) {
     let (room, outside) = guarded();
     room.write(".gitignore", "cache/\n");
     room.write(".worktreeinclude", "cache/\n");
-    for n in 0..300 {
-        room.write(&format!("src/deep/{n}"), &format!("{n}\n"));
-    }
-    room.write("src/deep/secret", "inside\n");
+    let fill = |root: &str| {
+        for n in 0..FOLDERS * 15 {
+            room.write(&format!("{root}/{}/{n}", n % FOLDERS), &format!("{n}\n"));
+        }
+        (0..FOLDERS).for_each(|n| room.write(&format!("{root}/{n}/secret"), "inside\n"));
+    };
+    fill("src");
     commit_aged(&room, &room.repo());
-    for n in 0..300 {
-        room.write(&format!("cache/deep/{n}"), &format!("{n}\n"));
-    }
-    room.write("cache/deep/secret", "inside\n");
-    for round in 0..12 {
+    fill("cache");
+    let slows = can_kill(&room, "holding a run up where folders are swapped");
+    for round in 0..8 {
         let worktree = bare_worktree(&room, &format!("w{round}"), "HEAD");
-        let root = of(&room.repo(), &worktree);
-        let folder = root.join(if round % 2 == 0 { "src/deep" } else { "cache/deep" });
+        let root = of(&room.repo(), &worktree).join(if round % 2 == 0 { "src" } else { "cache" });
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
             let beside = room.path().join(format!("swap{round}"));
-            let (folder, outside, stop) = (&folder, outside.join("deep"), &stop);
-            scope.spawn(move || swap(folder, &outside, &beside, stop));
+            let (root, outside, stop) = (&root, outside.join("deep"), &stop);
+            scope.spawn(move || swap(root, &outside, &beside, stop));
             // It may fail, since its folders go; what it must not do is leave the worktree.
-            let ran = hydrate(&room, &worktree, &["--from", room.repo().to_str().unwrap()]);
+            let program = program_folder().join("git-hydrate");
+            let donor = room.repo();
+            let words = [program.to_str().unwrap(), "-q", "--from", donor.to_str().unwrap()];
+            let ran = match round % 3 {
+                // Each time it opens a folder it is held up, between having looked and going in.
+                0 if slows => room.run_in(&worktree, "strace", &[&SLOW[..], &words].concat()),
+                _ => room.run_in(&worktree, words[0], &words[1..]),
+            };
             stop.store(true, Ordering::Relaxed);
             assert!([0, 128].contains(&ran.code), "{}", ran.stderr);
         });
