@@ -149,3 +149,14 @@ fn a_broken_or_split_index_of_the_donor_does_no_harm() {
     assert_eq!(answer["donor"], room.path().join("split").to_str().unwrap());
     assert_eq!(contents(&worktree), before);
 }
+
+#[test]
+fn a_donor_that_cannot_be_read_is_named() {
+    let room = varied();
+    fs::write(room.repo().join(".git/index"), "broken").unwrap();
+    let worktree = bare_worktree(&room, "new", "HEAD");
+    let answer = hydrate(&room, &worktree, &["--json"]).succeeds().warns("as a donor").json();
+    assert_eq!(answer["method"], "checkout");
+    assert_eq!(answer["skipped"][0]["path"], room.repo().canonicalize().unwrap().to_str().unwrap());
+    assert_eq!(room.git_in(&worktree, &["status", "--porcelain"]), "");
+}

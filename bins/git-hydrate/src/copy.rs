@@ -50,7 +50,12 @@ pub(crate) struct Wanted<'w> {
     pub(crate) facts: &'w dyn Fn(&Stat) -> bool,
     /// The blob that it must hold, where the facts alone do not prove it.
     pub(crate) blob: Option<ObjectId>,
+    /// Called with the open file and its facts before it is read.
+    pub(crate) before: Option<&'w Before<'w>>,
 }
+
+/// What is to happen before a file is read.
+pub(crate) type Before<'b> = dyn Fn(BorrowedFd<'_>, &Stat) + 'b;
 
 /// What makes files; each thread has its own.
 #[derive(Debug)]
@@ -83,6 +88,9 @@ impl<'a> Copier<'a> {
         let before = fstat(&source).map_err(Refused::Target)?;
         if FileType::from_raw_mode(before.st_mode) != FileType::RegularFile || !(wanted.facts)(&before) {
             return Err(Refused::Donor(CHANGED));
+        }
+        if let Some(wait) = wanted.before {
+            wait(source.as_fd(), &before);
         }
         let whole = size(&before);
         let in_memory = whole <= BUFFER as u64 && !self.cloning.covers(whole) && !holes::may_be_in(&before);

@@ -16,6 +16,7 @@ use shared::failure::Failure;
 use shared::process::Git;
 use shared::repository::{Repository, Worktree};
 
+use crate::answer::Skipped;
 use crate::beneath::{self, Cursor, Missing, Root};
 use crate::{copy, index, neighbour};
 
@@ -46,18 +47,29 @@ pub(crate) enum Proof {
 
 /// Chooses the worktree with the most files in common; the main one if several have as many.
 ///
-/// Other repositories are looked at only if this one has no other worktree.
+/// Other repositories are looked at only if this one has no other worktree. A worktree that is filled and
+/// cannot be read is noted in `passed_over`.
 pub(crate) fn choose(
     repository: &Repository,
     own: &Path,
     base: &State,
     from: Option<&Path>,
+    passed_over: &mut Vec<Skipped>,
 ) -> Result<Option<Donor>, Failure> {
     let others = repository.worktrees()?.into_iter().filter(|w| w.git_dir != own);
     if let Some(from) = from {
         return named(repository, others, from).map(Some);
     }
-    let ours = best(base, others.filter_map(|worktree| Donor::open(repository, worktree, Whose::Ours).ok()));
+    let open = |worktree: Worktree| {
+        let (path, is_filled) = (worktree.path.clone(), worktree.git_dir.join("index").exists());
+        let opened = Donor::open(repository, worktree, Whose::Ours);
+        if let Some(error) = opened.as_ref().err().filter(|_| is_filled && path.exists()) {
+            let reason = format!("as a donor: {error:#}");
+            passed_over.push(Skipped::new(path.as_os_str().as_encoded_bytes(), reason));
+        }
+        opened.ok()
+    };
+    let ours = best(base, others.filter_map(open));
     if ours.is_some() {
         return Ok(ours);
     }

@@ -178,7 +178,7 @@ impl Run<'_> {
         }
         let base = draft.load()?;
         let own = &self.target.worktree.git_dir;
-        let donor = donor::choose(repository, own, &base, self.args.from.as_deref())?;
+        let donor = donor::choose(repository, own, &base, self.args.from.as_deref(), &mut self.answer.skipped)?;
         self.answer.donor = donor.as_ref().map(|donor| donor.worktree.path.display().to_string());
         self.answer.method = if donor.is_some() { Method::Donor } else { Method::Checkout };
         // Read before the first file is written: a broken setting is better known now.

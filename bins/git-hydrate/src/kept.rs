@@ -187,7 +187,7 @@ fn move_aside(root: &Root, path: &BStr, facts: &Stat, aside: &Path) -> Result<Pa
 fn copy_aside(from: copy::Place<'_>, to: copy::Place<'_>, facts: &Stat) -> Result<(), Errno> {
     let cloning = Cloning::new(cloning::Mode::Copy, from.0, None);
     let mut copier = Copier::new(&cloning);
-    let wanted = Wanted { facts: &|_| true, blob: None };
+    let wanted = Wanted { facts: &|_| true, blob: None, before: None };
     let is_link = FileType::from_raw_mode(facts.st_mode) == FileType::Symlink;
     let made = if is_link { copier.link(from, to, &wanted) } else { copier.file(from, to, &wanted) };
     match made {

@@ -154,7 +154,7 @@ impl Job<'_> {
         };
         let place = to.enter(path).map_err(|e| failed(path, e))?;
         let facts = |now: &Stat| self.donor.is_as_remembered(theirs, now);
-        let wanted = Wanted { facts: &facts, blob: (proof == Proof::Content).then_some(entry.id) };
+        let wanted = Wanted { facts: &facts, blob: (proof == Proof::Content).then_some(entry.id), before: None };
         let (source, place) = ((source.0, source.1.as_c_str()), (place.0, place.1.as_c_str()));
         let made = if entry.mode == Mode::SYMLINK {
             copier.link(source, place, &wanted)

@@ -4,12 +4,11 @@
 //! began and the time is the same at its end, provided that the time is older than the clock's tick:
 //! one more write in the same tick would not show. What is still fresh is tried again a little later.
 
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use rustix::fs::{SeekFrom, Stat, seek};
 use rustix::time::{ClockId, clock_gettime};
-
-use crate::copy::{self, Place};
 
 /// More than a tick of any kernel (100 Hz).
 pub(super) const PAUSE: Duration = Duration::from_millis(12);
@@ -36,15 +35,15 @@ impl Moment {
     }
 
     /// Waits until no write is under way that began before this moment.
-    pub(super) fn let_writes_end(self, from: Place<'_>, facts: &Stat) {
+    pub(super) fn let_writes_end(self, file: BorrowedFd<'_>, facts: &Stat) {
         #[expect(clippy::unnecessary_cast, reason = "the fields differ from system to system")]
         let changed = facts.st_ctime as i64;
         if changed < self.0 - LONGEST_WRITE {
             return;
         }
         // Looking for a hole takes the lock that a write holds (ext4, Btrfs, tmpfs); on XFS reading does.
-        if let Ok(file) = copy::open_to_read(from) {
-            let _ = seek(file, SeekFrom::Hole(0));
+        if seek(file, SeekFrom::Hole(0)).is_ok() {
+            let _ = seek(file, SeekFrom::Start(0));
         }
     }
 

@@ -236,13 +236,16 @@ impl<'w> Walk<'w> {
             return Ok(None);
         };
         let place = (to.as_fd(), from.1);
-        let wanted = Wanted { facts: &|now| links::key(now) == key && begin.is_after(now), blob: None };
-        if kind == FileType::RegularFile {
-            begin.let_writes_end(from, &facts);
-        }
+        let wanted = Wanted {
+            facts: &|now| links::key(now) == key && begin.is_after(now),
+            blob: None,
+            before: Some(&|file, now| begin.let_writes_end(file, now)),
+        };
         let made = match (&relinked, kind) {
             (Some(leads_to), _) => relink::make_link(leads_to, place, &facts, self.order.resumes),
-            (None, FileType::Symlink) => copier.link(from, place, &Wanted { facts: &|_| true, blob: None }),
+            (None, FileType::Symlink) => {
+                copier.link(from, place, &Wanted { facts: &|_| true, blob: None, before: None })
+            }
             (None, _) => copier.file(from, place, &wanted),
         };
         let is_new = made.is_ok();
