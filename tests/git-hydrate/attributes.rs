@@ -139,3 +139,33 @@ fn an_untracked_attributes_file_in_the_donor() {
     assert_eq!(room.git(&["diff", "--cached", "--name-only"]), "");
     equals_worktree_add(&room, "HEAD");
 }
+
+#[test]
+fn what_was_learnt_of_the_donors_sizes_holds_for_that_index_only() {
+    let room = texts();
+    commit_aged(&room, &room.repo());
+    equals_worktree_add(&room, "HEAD");
+    let kept = room.repo().join(".git/hydrate-verbatim");
+    let first = fs::read(&kept).unwrap();
+    // Written again with other line ends, long ago, and the index agrees.
+    fs::remove_file(room.repo().join("lf.txt")).unwrap();
+    let autocrlf = |command: &[&str]| room.git(&[&["-c", "core.autocrlf=true"], command].concat());
+    autocrlf(&["checkout", "-q", "lf.txt"]);
+    let file = fs::File::options().append(true).open(room.repo().join("lf.txt")).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000)).unwrap();
+    autocrlf(&["update-index", "--refresh"]);
+    assert_eq!(fs::read(room.repo().join("lf.txt")).unwrap(), b"one\r\ntwo\r\n");
+    assert_eq!(room.git(&["status", "--porcelain"]), "");
+    let worktree = bare_worktree(&room, "second", "HEAD");
+    let answer = hydrate(&room, &worktree, &["--json"]).succeeds().json();
+    assert_eq!(answer["tracked"]["checked_out_because"]["modified"], 1, "{answer}");
+    assert_eq!(fs::read(worktree.join("lf.txt")).unwrap(), b"one\ntwo\n");
+    assert_eq!(fs::read(&kept).unwrap(), first, "the index with a converted file is not one that is verbatim");
+    // What stands there is believed for its own index only, and a link in its place is not followed.
+    fs::remove_file(&kept).unwrap();
+    let outside = room.path().join("outside");
+    std::os::unix::fs::symlink(&outside, &kept).unwrap();
+    room.git(&["checkout-index", "-f", "-u", "lf.txt"]);
+    hydrate(&room, &bare_worktree(&room, "third", "HEAD"), &[]).succeeds();
+    assert!(!outside.exists());
+}

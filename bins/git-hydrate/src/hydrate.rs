@@ -23,6 +23,7 @@ use crate::plan::{Step, plan};
 use crate::progress::Progress;
 use crate::ready::{self, Ready};
 use crate::relink::Relink;
+use crate::sizes::Sizes;
 use crate::submodules::{self, Outcome};
 use crate::target::{Force, Seen, State, Target};
 use crate::{force, foresee, install, suggest, tracked};
@@ -191,7 +192,7 @@ impl Run<'_> {
         match self.state {
             State::TrackedThere | State::Filled => {}
             State::Empty { .. } | State::Interrupted { .. } | State::Occupied { .. } if self.args.dry_run => {
-                let steps = plan(&repository.gix, &base, donor.as_ref(), &[])?;
+                let (steps, _) = plan(&repository.gix, &base, donor.as_ref(), &[])?;
                 foresee::count(&mut self.answer.tracked, &base, donor.as_ref(), &steps, &cloning);
             }
             State::Empty { index } | State::Interrupted { index } => self.fill_tracked(&tracked, tree, base, index)?,
@@ -278,7 +279,8 @@ impl Run<'_> {
         }
         let counts = &mut self.answer.tracked;
         counts.kept = kept.len() as u64;
-        let mut steps = plan(repo, &base, donor, &kept)?;
+        let (mut steps, sizes) = plan(repo, &base, donor, &kept)?;
+        sizes.iter().for_each(Sizes::remember);
         let bar = Progress::start(&self.cx.output, "tracked", Some(steps.len() as u64));
         if let Some(donor) = donor {
             tracked::take((&root, donor, cloning), &mut base, &mut steps, counts, &bar)?;

@@ -25,6 +25,7 @@ mod plan;
 mod progress;
 mod ready;
 mod relink;
+mod sizes;
 mod stats;
 mod submodules;
 mod suggest;

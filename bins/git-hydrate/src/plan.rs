@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::attributes::{Attributes, Conversion};
 use crate::donor::{Donor, Proof, SameAttributes, equal_pairs};
+use crate::sizes::Sizes;
 use crate::{beneath, index, lfs};
 
 /// What happens to one entry of the index.
@@ -43,7 +44,14 @@ pub(crate) enum Why {
 }
 
 /// Decides for every entry of `base`; `kept` are the entries whose files are there.
-pub(crate) fn plan(repo: &gix::Repository, base: &State, donor: Option<&Donor>, kept: &[usize]) -> Result<Vec<Step>> {
+///
+/// What was learnt of the donor's sizes comes along.
+pub(crate) fn plan<'r>(
+    repo: &'r gix::Repository,
+    base: &State,
+    donor: Option<&Donor>,
+    kept: &[usize],
+) -> Result<(Vec<Step>, Option<Sizes<'r>>)> {
     let mut steps: Vec<Step> = base
         .entries()
         .iter()
@@ -56,7 +64,7 @@ pub(crate) fn plan(repo: &gix::Repository, base: &State, donor: Option<&Donor>, 
     for n in kept {
         steps[*n] = Step::Keep;
     }
-    let Some(donor) = donor else { return Ok(steps) };
+    let Some(donor) = donor else { return Ok((steps, None)) };
     let config = repo.config_snapshot();
     // Attributes from a tree of their own choice, or links as files: git's matter throughout.
     if config.string("attr.tree").is_some() || config.boolean("core.symlinks") == Some(false) {
@@ -64,10 +72,11 @@ pub(crate) fn plan(repo: &gix::Repository, base: &State, donor: Option<&Donor>, 
             .iter_mut()
             .filter(|step| matches!(step, Step::CheckOut(_)))
             .for_each(|s| *s = Step::CheckOut(Why::Attributes));
-        return Ok(steps);
+        return Ok((steps, None));
     }
     let mut attributes = Attributes::of(repo, base)?;
     let has_lfs = ["filter.lfs.process", "filter.lfs.smudge"].iter().any(|key| config.string(*key).is_some());
+    let mut sizes = Sizes::load(repo, donor);
     let mut same = SameAttributes::new(base, donor);
     for (n, at) in equal_pairs(base, &donor.index) {
         let path: &BStr = base.entries()[n].path(base);
@@ -79,21 +88,14 @@ pub(crate) fn plan(repo: &gix::Repository, base: &State, donor: Option<&Donor>, 
             None => Step::CheckOut(Why::Marked),
             Some(_) if !same.hold_in(beneath::split(path).0) => Step::CheckOut(Why::Attributes),
             Some(proof) => match attributes.conversion(path)? {
-                Conversion::None if is_verbatim(repo, theirs, proof) => Step::Take { donor: at, proof },
+                Conversion::None if sizes.agree(theirs, proof) => Step::Take { donor: at, proof },
                 Conversion::Lfs if has_lfs && is_fetched(repo, theirs, proof) => Step::Take { donor: at, proof },
                 Conversion::None => Step::CheckOut(Why::Modified),
                 Conversion::Lfs | Conversion::Other => Step::CheckOut(Why::Converted),
             },
         };
     }
-    Ok(steps)
-}
-
-/// Says whether the donor's file has the size of its blob.
-///
-/// Converted under older attributes, a file still agrees with its index; its size tells.
-fn is_verbatim(repo: &gix::Repository, theirs: &Entry, proof: Proof) -> bool {
-    proof == Proof::Content || repo.find_header(theirs.id).is_ok_and(|blob| blob.size() as u32 == theirs.stat.size)
+    Ok((steps, Some(sizes)))
 }
 
 /// Says whether the donor's file is what the blob, a Git LFS pointer, stands for.
