@@ -92,13 +92,25 @@ impl Root {
             Err(Errno::NOENT) => {}
             result => return result,
         }
+        self.make_new_folder(path).map(|(folder, _)| folder)
+    }
+
+    /// Does the same for a folder that is probably missing; says whether it was.
+    pub(crate) fn make_new_folder(&self, path: &[u8]) -> Result<(OwnedFd, bool)> {
+        if path.is_empty() {
+            return Ok((self.folder(path)?, false));
+        }
+        if refused(path).is_some() {
+            return Err(Errno::PERM);
+        }
         let (parent, name) = split(path);
         let parent = self.make_folder(parent)?;
-        match mkdirat(&parent, name, Mode::from_raw_mode(0o777)) {
-            Ok(()) | Err(Errno::EXIST) => {}
+        let is_new = match mkdirat(&parent, name, Mode::from_raw_mode(0o777)) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
             Err(e) => return Err(e),
-        }
-        openat(&parent, name, FOLDER, Mode::empty())
+        };
+        Ok((openat(&parent, name, FOLDER, Mode::empty())?, is_new))
     }
 
     /// Returns the open root.
@@ -152,7 +164,7 @@ impl<'r> Cursor<'r> {
             // Close first: one folder is open at a time.
             self.at = None;
             let fd = match self.missing {
-                Missing::Make => self.root.make_folder(folder)?,
+                Missing::Make => self.root.make_new_folder(folder)?.0,
                 Missing::Fail => self.root.folder(folder)?,
             };
             self.at = Some((folder.to_vec(), fd));

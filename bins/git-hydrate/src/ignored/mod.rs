@@ -11,7 +11,7 @@ use std::thread;
 
 use anyhow::{Context as _, Result, anyhow};
 use gix::bstr::ByteSlice;
-use rustix::fs::{FileType, Mode, Stat, fchmod};
+use rustix::fs::{FileType, Mode, Stat, fchmod, fstat};
 use rustix::io::Errno;
 use shared::process::Git;
 
@@ -214,7 +214,10 @@ fn finish_folders(to: &Root, folders: &mut [(Vec<u8>, Stat)]) {
     for (path, facts) in folders {
         let Ok(folder) = to.folder(path) else { continue };
         // Nothing is wrong with a folder that keeps the time of its making.
-        let _ = fchmod(&folder, Mode::from_raw_mode(facts.st_mode & 0o777));
+        let mode = facts.st_mode & 0o777;
+        if !fstat(&folder).is_ok_and(|now| now.st_mode & 0o777 == mode) {
+            let _ = fchmod(&folder, Mode::from_raw_mode(mode));
+        }
         let _ = copy::set_open_time(&folder, copy::mtime(facts));
     }
 }

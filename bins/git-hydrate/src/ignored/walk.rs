@@ -7,7 +7,7 @@ use std::thread;
 
 use anyhow::Result;
 use gix::bstr::ByteSlice;
-use rustix::fs::{AtFlags, Dir, FileType, Stat, fstat, statat, unlinkat};
+use rustix::fs::{AtFlags, FileType, RawDir, Stat, fstat, statat, unlinkat};
 use rustix::io::Errno;
 use shared::refusal::Refusal;
 
@@ -21,6 +21,9 @@ use crate::{beneath, cloning, relink};
 
 /// Why nothing is copied to a place that is taken.
 pub(super) const EXISTS: &str = "it exists already";
+
+/// So many bytes of a folder's entries are read at a time.
+const ENTRIES: usize = 32 * 1024;
 
 /// One path to copy, or folder to search.
 pub(super) struct Job {
@@ -163,16 +166,14 @@ impl<'w> Walk<'w> {
     /// Makes or opens a folder of the target; `None` if something else is in its place.
     fn enter(&self, path: &[u8], facts: &Stat, report: &mut Report) -> Result<Option<OwnedFd>> {
         let Some(to) = self.order.to else { return Ok(None) };
-        let is_new = match to.look(path) {
-            Err(Errno::NOENT) => true,
-            Ok(there) if FileType::from_raw_mode(there.st_mode) == FileType::Directory => false,
-            Ok(_) | Err(Errno::LOOP | Errno::NOTDIR) => {
+        let (folder, is_new) = match to.make_new_folder(path) {
+            Ok(made) => made,
+            Err(Errno::LOOP | Errno::NOTDIR) => {
                 report.skip(path, EXISTS);
                 return Ok(None);
             }
             Err(e) => return Err(failed(path, e)),
         };
-        let folder = to.make_folder(path).map_err(|e| failed(path, e))?;
         if is_new || self.order.resumes {
             report.folders.push((path.to_vec(), *facts));
         }
@@ -303,7 +304,9 @@ pub(super) fn unfit(kind: FileType) -> Option<&'static str> {
 
 fn read_names(folder: BorrowedFd<'_>) -> Result<Vec<(CString, FileType)>, Errno> {
     let mut names = Vec::new();
-    for entry in Dir::read_from(folder)? {
+    let mut buffer = Vec::with_capacity(ENTRIES);
+    let mut entries = RawDir::new(folder, buffer.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
         let entry = entry?;
         let name = entry.file_name();
         if matches!(name.to_bytes(), b"." | b"..") {
