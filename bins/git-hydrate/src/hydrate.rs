@@ -1,13 +1,14 @@
 //! The one thing this program does, from the question to the answer.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use gix::ObjectId;
 use gix::index::entry::stat::Time;
 use gix::index::{Entry, File, State as Index};
 use shared::app::{Context, Global};
+use shared::durable::Lock;
 use shared::exit::Status;
 use shared::failure::Failure;
 
@@ -150,6 +151,15 @@ fn tell_skipped(cx: &Context, skipped: &[Skipped]) {
     }
 }
 
+/// Longer than that nobody waits for another run.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits while another worktree of the repository is filled: side by side each would only take longer.
+fn take_turn(common_dir: &Path) -> Option<Lock> {
+    // In a folder that cannot be written, or behind somebody who is stuck, it goes on without.
+    Lock::acquire(&common_dir.join("hydrate-turn.lock"), PATIENCE).ok()
+}
+
 /// What the tracked files are filled from.
 #[derive(Clone, Copy)]
 struct Fill<'f> {
@@ -189,6 +199,7 @@ impl Run<'_> {
             (Some(_) | None, _) => None,
         };
         let tracked = Fill { donor: donor.as_ref(), draft: &draft, cloning: &cloning };
+        let _turn = if self.args.dry_run { None } else { take_turn(repository.common_dir()) };
         match self.state {
             State::TrackedThere | State::Filled => {}
             State::Empty { .. } | State::Interrupted { .. } | State::Occupied { .. } if self.args.dry_run => {
