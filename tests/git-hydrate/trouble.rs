@@ -7,12 +7,12 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use suite_tests::{Sandbox, program_folder, skip};
 
-use crate::room::{Mount, age, bare_worktree, commit_aged, contents, hydrate, is_complete, snapshot, vary};
+use crate::room::{Mount, age, bare_worktree, commit_aged, contents, hydrate, is_complete, snapshot, varied, vary};
 
 /// Fills a repository with some thousand files, for the donor and for git, and with artefacts.
 fn large(room: &Sandbox, repo: &Path) {
@@ -340,4 +340,22 @@ fn eight_at_once_from_one_donor_are_all_right() {
         assert_eq!(contents(&worktree), wanted);
         is_complete(&room, &worktree);
     }
+}
+
+#[test]
+fn one_waits_while_another_is_filled() {
+    let room = varied();
+    let worktree = bare_worktree(&room, "waits", "HEAD");
+    let turn = fs::File::create(room.repo().join(".git/hydrate-turn.lock")).unwrap();
+    turn.lock().unwrap();
+    let mut child = start(&room, &room.repo(), &worktree).spawn().unwrap();
+    // Long enough for a run that does not wait.
+    let end = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < end {
+        assert!(child.try_wait().unwrap().is_none() && !worktree.join("src").exists());
+        thread::sleep(Duration::from_millis(20));
+    }
+    turn.unlock().unwrap();
+    assert!(child.wait().unwrap().success());
+    is_complete(&room, &worktree);
 }
