@@ -5,6 +5,7 @@ mod crash;
 mod launch;
 mod list;
 mod logs;
+mod redact;
 mod room;
 mod status;
 mod stop;

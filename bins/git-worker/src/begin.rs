@@ -28,7 +28,7 @@ use shared::process::{self, Identity, boot_id};
 use crate::job::{self, Job, Jobs};
 use crate::launch::Plan;
 use crate::record::{Record, State, spell};
-use crate::{link, live, supervise};
+use crate::{given, link, live, supervise};
 
 /// A supervisor that has not been told its job yet.
 #[derive(Debug)]
@@ -86,8 +86,10 @@ fn refuse_company(folder: &Path, worktree: &Path) -> Result<(), Failure> {
 fn lay_out(folder: &Path, job: &Job, plan: &Plan, supervisor: &mut Supervisor) -> Result<(), Failure> {
     supervisor.tell(&[job.folder().as_os_str().as_bytes(), b"\0"].concat())?;
     let beside = job.path(".job.json.new");
+    let cleaned = plan.prompt.as_ref().map(|prompt| plan.secrets.clean(prompt).0);
+    let record = record(job, plan);
     let write = || -> Result<()> {
-        if let Some(prompt) = &plan.prompt {
+        if let Some(prompt) = &cleaned {
             create(&job.path(job::PROMPT), prompt)?;
         }
         // Here and not in the supervisor: the folder is flushed once, with all its files.
@@ -95,13 +97,19 @@ fn lay_out(folder: &Path, job: &Job, plan: &Plan, supervisor: &mut Supervisor) -
             create(&job.path(file), b"")?;
         }
         live::add(folder, job)?;
-        create(&beside, &record(job, plan).to_bytes()?)?;
+        create(&beside, &record.to_bytes()?)?;
         Ok(())
     };
     write().with_context(|| format!("cannot write the record in '{}'", job.folder().display()))?;
     supervisor.hear("locked", job)?;
     // Renamed, so that nobody reads half a record, and now, so that nobody finds it without its lock.
     fs::rename(&beside, job.path(job::RECORD)).with_context(|| format!("cannot rename '{}'", beside.display()))?;
+    if record.command_line() != plan.command {
+        supervisor.tell(&given::words(&plan.command))?;
+    }
+    if let Some(true_prompt) = plan.prompt.as_ref().filter(|prompt| Some(*prompt) != cleaned.as_ref()) {
+        supervisor.tell(&given::prompt(true_prompt))?;
+    }
     supervisor.tell(b"go\0")
 }
 
@@ -120,7 +128,13 @@ fn create(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 
 fn record(job: &Job, plan: &Plan) -> Record {
     let (worktree, worktree_bytes) = spell(plan.place.worktree.as_os_str());
-    let words: Vec<_> = plan.command.iter().map(|word| spell(word)).collect();
+    let clean: Vec<_> = plan.command.iter().map(|word| plan.secrets.clean_word(word)).collect();
+    let words: Vec<_> = clean.iter().map(|word| spell(word)).collect();
+    let mut finish = plan.finish.clone();
+    if let Some(finish) = &mut finish {
+        finish.title = plan.secrets.clean_text(&finish.title);
+    }
+    let hidden = plan.prompt.as_ref().is_some_and(|prompt| plan.secrets.clean(prompt).1 > 0);
     let lossy = words.iter().any(|(_, bytes)| bytes.is_some());
     let bytes = |(text, bytes): &(String, Option<Vec<u8>>)| bytes.clone().unwrap_or_else(|| text.as_bytes().to_vec());
     let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
@@ -136,7 +150,8 @@ fn record(job: &Job, plan: &Plan) -> Record {
         branch: plan.place.branch.clone(),
         command_bytes: lossy.then(|| words.iter().map(bytes).collect()),
         command: words.into_iter().map(|(text, _)| text).collect(),
-        program: plan.program.clone(),
+        // What names a secret is found once more from the command line that the supervisor is given.
+        program: plan.program.clone().filter(|program| plan.secrets.clean_text(program) == *program),
         agent: plan.agent.as_ref().map(|(name, _)| name.clone()),
         prompt: plan.agent.as_ref().map(|(_, way)| *way),
         state: State::Starting,
@@ -154,9 +169,13 @@ fn record(job: &Job, plan: &Plan) -> Record {
         bytes_logged: 0,
         bytes_dropped: 0,
         left_over: 0,
-        finish: plan.finish.clone(),
+        finish: finish.clone(),
         commit: None,
         commit_problem: None,
+        rules: plan.rules.clone(),
+        env_names: plan.env_names.clone(),
+        redactions: 0,
+        request_redacted: hidden || clean != plan.command,
         unknown: Map::new(),
     }
 }

@@ -28,6 +28,7 @@ pub(crate) fn word(held: &mut Held, end: End) {
     let record = &mut held.record;
     record.bytes_logged = logged;
     record.bytes_dropped = dropped;
+    record.redactions = held.capture.redactions();
     record.left_over = end.left_over;
     record.exit = end.status.map(exit);
     record.by = end.cause.as_ref().map(Cause::by);
@@ -40,6 +41,7 @@ pub(crate) fn word(held: &mut Held, end: End) {
         record.reason = Some("its start could not be recorded".to_owned());
     }
     commit::work(record);
+    record.commit_problem = record.commit_problem.take().map(|problem| held.secrets.clean_text(&problem));
     record.ended = Some(clock::now());
     save(&held.job, &held.record);
     let record = &held.record;

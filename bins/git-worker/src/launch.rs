@@ -24,8 +24,11 @@ use crate::agent::Agent;
 use crate::begin::{self, Supervisor};
 use crate::cli;
 use crate::fill;
+use crate::names;
 use crate::place::Place;
 use crate::record::{Finish, PromptWay};
+use crate::rules::Rules;
+use crate::secrets::Secrets;
 
 /// Start an agent or a command in the background and return as soon as it runs
 #[derive(Debug, clap::Args)]
@@ -79,6 +82,11 @@ pub(crate) struct Plan {
     pub(crate) grace: Duration,
     pub(crate) finish: Option<Finish>,
     pub(crate) share: bool,
+    pub(crate) rules: Rules,
+    /// Names of the environment variables that the job gets.
+    pub(crate) env_names: Vec<String>,
+    /// What must not be written down.
+    pub(crate) secrets: Secrets,
 }
 
 #[derive(Debug, Serialize)]
@@ -110,7 +118,7 @@ pub(crate) fn run(cx: Context, global: &Global, args: Args) -> Result<Status, Fa
         worktree: plan.place.worktree.display().to_string(),
         branch: plan.place.branch.clone(),
         agent: plan.agent.as_ref().map(|(name, _)| name.clone()),
-        command: plan.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+        command: plan.command.iter().map(|word| plan.secrets.clean_word(word).to_string_lossy().into_owned()).collect(),
         log: job.as_ref().map(|job| job.path(crate::job::LOG).display().to_string()),
         dry_run: job.is_none(),
     })?;
@@ -159,7 +167,11 @@ fn plan(cx: &Context, args: Args) -> Result<Plan, Failure> {
         Some(timeout) => Some(timeout).filter(|timeout| !timeout.is_zero()),
         None => config.duration("worker.timeout")?,
     };
+    let rules = Rules::of(config)?;
     Ok(Plan {
+        secrets: Secrets::of_environment(&rules.redact),
+        rules,
+        env_names: names::of_environment(&config.list("worker.env")?),
         repo: repo(repository),
         common_dir: repository.common_dir().to_owned(),
         slug: args.name.or_else(|| task.as_ref().map(|task| task.slug.clone())).unwrap_or_else(|| place.slug()),

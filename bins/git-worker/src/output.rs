@@ -1,4 +1,4 @@
-//! What the job prints: from the pipe to the log, with the milestones noticed on the way.
+//! What the job prints: from the pipe to the log, without secrets, with the milestones noticed on the way.
 //!
 //! The log can fail and the disk be full: what does not fit is dropped and counted, and the child
 //! neither waits nor dies.
@@ -7,8 +7,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, PipeReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+
+use crate::redact::Redactor;
 
 /// A line of this form is a milestone.
 const MILESTONE: &str = "::milestone:: ";
@@ -17,12 +20,23 @@ const LINE: usize = 1024;
 /// What is read at once.
 const CHUNK: usize = 64 * 1024;
 
-/// The log of a job and what is waiting to be written to it.
+/// After this much silence what was held back comes out.
+const SILENCE: Duration = Duration::from_millis(200);
+
+/// The pipe of a job, and on the way from it to the log the secrets taken out.
 #[derive(Debug)]
 pub(crate) struct Capture {
     pipe: Option<PipeReader>,
-    log: File,
     buffer: Vec<u8>,
+    redactor: Redactor,
+    sink: Sink,
+    last: Instant,
+}
+
+/// The log of a job and what was noticed in it.
+#[derive(Debug)]
+struct Sink {
+    log: File,
     line: Vec<u8>,
     milestones: Vec<String>,
     logged: u64,
@@ -31,7 +45,7 @@ pub(crate) struct Capture {
 
 impl Capture {
     /// Opens the log, and makes the pipe's reader ready to be asked without waiting.
-    pub(crate) fn new(pipe: PipeReader, log: &Path) -> Result<Capture> {
+    pub(crate) fn new(pipe: PipeReader, log: &Path, redactor: Redactor) -> Result<Capture> {
         rustix::io::ioctl_fionbio(&pipe, true).context("cannot set up the pipe")?;
         let log = OpenOptions::new()
             .append(true)
@@ -40,12 +54,10 @@ impl Capture {
             .with_context(|| format!("cannot open the log '{}'", log.display()))?;
         Ok(Capture {
             pipe: Some(pipe),
-            log,
             buffer: Vec::new(),
-            line: Vec::new(),
-            milestones: Vec::new(),
-            logged: 0,
-            dropped: 0,
+            redactor,
+            sink: Sink { log, line: Vec::new(), milestones: Vec::new(), logged: 0, dropped: 0 },
+            last: Instant::now(),
         })
     }
 
@@ -66,7 +78,7 @@ impl Capture {
                 Ok(0) => self.pipe = None,
                 Ok(n) => {
                     moved = true;
-                    self.take(&buffer[..n]);
+                    self.redactor.feed(&buffer[..n], &mut |bytes| self.sink.take(bytes));
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == ErrorKind::WouldBlock => break,
@@ -74,34 +86,62 @@ impl Capture {
             }
         }
         self.buffer = buffer;
+        if moved {
+            self.last = Instant::now();
+        } else if self.redactor.is_waiting() && self.last.elapsed() >= SILENCE {
+            self.redactor.idle(&mut |bytes| self.sink.take(bytes));
+        }
         moved
+    }
+
+    /// Returns how long it is until something that was held back comes out.
+    pub(crate) fn until_flush(&self) -> Option<Duration> {
+        self.redactor.is_waiting().then(|| SILENCE.saturating_sub(self.last.elapsed()))
+    }
+
+    /// Returns how many secrets were taken out.
+    pub(crate) fn redactions(&self) -> u64 {
+        self.redactor.count()
     }
 
     /// Returns the milestones since the last call.
     pub(crate) fn milestones(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.milestones)
+        std::mem::take(&mut self.sink.milestones)
     }
 
     /// Returns the bytes in the log, and those that did not fit.
     pub(crate) fn counts(&self) -> (u64, u64) {
-        (self.logged, self.dropped)
+        (self.sink.logged, self.sink.dropped)
     }
 
     /// Takes a last line without newline for a whole one.
     pub(crate) fn end(&mut self) {
         self.pipe = None;
-        self.end_line();
+        self.redactor.end(&mut |bytes| self.sink.take(bytes));
+        self.sink.end_line();
     }
+}
 
+impl Sink {
     fn take(&mut self, bytes: &[u8]) {
         self.write(bytes);
         let mut rest = bytes;
-        while let Some(at) = rest.iter().position(|b| *b == b'\n') {
+        if !self.line.is_empty() {
+            let Some(at) = memchr::memchr(b'\n', rest) else { return self.keep(rest) };
             self.keep(&rest[..at]);
             self.end_line();
             rest = &rest[at + 1..];
         }
-        self.keep(rest);
+        let whole = memchr::memrchr(b'\n', rest).map_or(0, |at| at + 1);
+        // Most of what is printed is no milestone: not line by line.
+        for at in memchr::memmem::find_iter(&rest[..whole], MILESTONE) {
+            if at == 0 || rest[at - 1] == b'\n' {
+                let end = memchr::memchr(b'\n', &rest[at..]).map_or(whole, |end| at + end);
+                self.keep(&rest[at..end]);
+                self.end_line();
+            }
+        }
+        self.keep(&rest[whole..]);
     }
 
     fn write(&mut self, mut bytes: &[u8]) {

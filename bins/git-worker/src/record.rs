@@ -18,6 +18,8 @@ use shared::process::{Identity, boot_id};
 use shared::registry::Repo;
 use shared::slug::Slug;
 
+use crate::rules::Rules;
+
 /// A job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Record {
@@ -68,6 +70,18 @@ pub(crate) struct Record {
     pub(crate) commit: Option<String>,
     /// Why uncommitted work was left as it is.
     pub(crate) commit_problem: Option<String>,
+    /// What the settings said at the launch.
+    #[serde(default)]
+    pub(crate) rules: Rules,
+    /// Names of the environment variables that the job got.
+    #[serde(default)]
+    pub(crate) env_names: Vec<String>,
+    /// How many secrets were taken out of its output.
+    #[serde(default)]
+    pub(crate) redactions: u64,
+    /// Whether command, prompt or title hold a secret, and stand here without it: it cannot be repeated from here.
+    #[serde(default)]
+    pub(crate) request_redacted: bool,
     /// What a newer version added.
     #[serde(flatten)]
     pub(crate) unknown: Map<String, Value>,

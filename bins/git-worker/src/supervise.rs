@@ -7,7 +7,7 @@
 
 use std::ffi::{CString, OsString};
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, Write};
+use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -24,9 +24,12 @@ use shared::process::{self, Identity};
 
 use crate::agent::with_prompt;
 use crate::event::Events;
+use crate::given::{self, Given};
 use crate::job::{self, Job};
 use crate::output::Capture;
 use crate::record::{PromptWay, Record, State};
+use crate::redact::Redactor;
+use crate::secrets::Secrets;
 use crate::signals::Signals;
 use crate::{last, link, watch};
 
@@ -42,6 +45,10 @@ pub(crate) struct Held {
     pub(crate) capture: Capture,
     pub(crate) signals: Signals,
     pub(crate) child: Pid,
+    /// What must not be written down.
+    pub(crate) secrets: Secrets,
+    /// The job may read the prompt in it as long as it lives.
+    _given: Given,
     /// Held to the last breath.
     _lock: Lock,
 }
@@ -77,15 +84,16 @@ fn begin(voice: &Output) -> Result<Held> {
     // Orphans of the job come to this process, so that none gets away.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
     let signals = Signals::listen().context("cannot listen for signals")?;
-    let (job, lock) = wait_for_orders(voice)?;
+    let (job, lock, given) = wait_for_orders(voice)?;
     let mut record = job.load()?;
     if record.state != State::Starting {
         bail!("the job '{}' is not to be started", job.id());
     }
     let mut events = Events::open(&job.path(job::EVENTS));
-    match spawn(&job, &record) {
+    let secrets = Secrets::of_environment(&record.rules.redact);
+    match spawn(&job, &record, &given, &secrets) {
         Ok((child, capture)) => {
-            let mut held = Held { job, record, events, capture, signals, child, _lock: lock };
+            let mut held = Held { job, record, events, capture, signals, child, secrets, _given: given, _lock: lock };
             match acknowledge(&mut held) {
                 Ok(()) => Ok(held),
                 Err(error) => {
@@ -97,6 +105,7 @@ fn begin(voice: &Output) -> Result<Held> {
             }
         }
         Err(error) => {
+            let error = anyhow!(secrets.clean_text(&format!("{error:#}")));
             record.state = State::Failed;
             record.reason = Some(format!("not started: {error:#}"));
             record.ended = Some(clock::now());
@@ -109,9 +118,9 @@ fn begin(voice: &Output) -> Result<Held> {
 }
 
 /// Hears which job it is, takes its lock, and waits for the word to go.
-fn wait_for_orders(voice: &Output) -> Result<(Job, Lock)> {
+fn wait_for_orders(voice: &Output) -> Result<(Job, Lock, Given)> {
     let mut orders = std::io::stdin().lock();
-    let folder = order(&mut orders)?;
+    let folder = PathBuf::from(OsString::from_vec(given::order(&mut orders)?));
     let job = Job::at(&folder).with_context(|| format!("'{}' is no folder of a job", folder.display()))?;
     let lock = Lock::try_acquire(&job.path(job::LOCK))?;
     let lock = lock.with_context(|| format!("the job '{}' is held by another process", job.id()))?;
@@ -121,27 +130,15 @@ fn wait_for_orders(voice: &Output) -> Result<(Job, Lock)> {
     if let Ok(name) = CString::new(name) {
         let _ = rustix::thread::set_name(&name);
     }
-    if order(&mut orders)?.as_os_str() != "go" {
-        bail!("the launcher said something else than go");
-    }
-    Ok((job, lock))
-}
-
-/// Reads up to the next zero byte; the end of the launcher is the end of the orders.
-fn order(orders: &mut impl BufRead) -> Result<PathBuf> {
-    let mut bytes = Vec::new();
-    orders.read_until(0, &mut bytes).context("cannot hear the launcher")?;
-    if bytes.pop() != Some(0) {
-        bail!("the launcher has ended");
-    }
-    Ok(PathBuf::from(OsString::from_vec(bytes)))
+    let given = given::take(&mut orders)?;
+    Ok((job, lock, given))
 }
 
 /// Starts the child in a process group of its own, its output on one pipe, its input not ours.
-fn spawn(job: &Job, record: &Record) -> Result<(Pid, Capture)> {
+fn spawn(job: &Job, record: &Record, given: &Given, secrets: &Secrets) -> Result<(Pid, Capture)> {
     let worktree = record.worktree_path();
-    let prompt_file = job.path(job::PROMPT);
-    let mut line = record.command_line();
+    let prompt_file = given.prompt_path().unwrap_or_else(|| job.path(job::PROMPT));
+    let mut line = given.words.clone().unwrap_or_else(|| record.command_line());
     if let Some(way) = record.prompt {
         let prompt = match way {
             PromptWay::Argument => std::fs::read(&prompt_file).context("cannot read the prompt")?,
@@ -159,8 +156,11 @@ fn spawn(job: &Job, record: &Record) -> Result<(Pid, Capture)> {
         Some(PromptWay::Argument | PromptWay::File) | None => Stdio::null(),
     };
     let program = record.program.as_ref().map_or_else(|| name.clone(), OsString::from);
-    let capture = Capture::new(pipe, &job.path(job::LOG))?;
+    let capture = Capture::new(pipe, &job.path(job::LOG), Redactor::new(secrets.clone()))?;
     let mut command = process::command(program);
+    command.env_clear();
+    let passed = record.env_names.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    command.envs(passed);
     if prompt_file.exists() {
         command.env("GIT_WORKER_PROMPT_FILE", &prompt_file);
     }

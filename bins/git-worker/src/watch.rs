@@ -127,6 +127,7 @@ impl Watch<'_> {
             (None, Some(limit)) => limit.saturating_sub(now()).min(LONGEST_NAP),
             (None, None) => LONGEST_NAP * 60,
         };
+        let longest = self.held.capture.until_flush().map_or(longest, |flush| longest.min(flush));
         let longest = Timespec { tv_sec: longest.as_secs() as i64, tv_nsec: longest.subsec_nanos().into() };
         let mut sources = vec![PollFd::new(self.held.signals.wake(), PollFlags::IN)];
         sources.extend(self.held.capture.pipe().map(|pipe| PollFd::new(pipe, PollFlags::IN)));

@@ -134,6 +134,20 @@ pub const KEYS: &[Key] = &[
         "whether what a finished task job left uncommitted becomes a commit on the task's branch",
     ),
     key(
+        "worker.env",
+        Kind::List,
+        Class::Command,
+        "[\"PATH\", \"HOME\", \"USER\", \"LOGNAME\", \"SHELL\", \"LANG\", \"LANGUAGE\", \"LC_*\", \"TZ\", \"TERM\", \"COLORTERM\", \"NO_COLOR\", \"TMPDIR\", \"XDG_*\", \"CI\", \"CC\", \"CXX\", \"AR\", \"*FLAGS\", \"PKG_CONFIG_*\", \"LD_LIBRARY_PATH\", \"NIX_*\", \"CARGO_*\", \"RUST*\", \"GOPATH\", \"GOROOT\", \"GOCACHE\", \"GOMODCACHE\", \"GOFLAGS\", \"GOPROXY\", \"npm_config_*\", \"NODE_*\", \"PYTHON*\", \"VIRTUAL_ENV\", \"CONDA_*\", \"JAVA_HOME\", \"*_PROXY\", \"SSL_CERT_*\", \"!CARGO_*TOKEN*\", \"!npm_config_*auth*\", \"!npm_config_*password*\", \"!npm_config_*token*\", \"!NODE_AUTH_TOKEN\", \"GIT_AUTHOR_*\", \"GIT_COMMITTER_*\", \"OPENAI_*\", \"ANTHROPIC_*\", \"GEMINI_*\", \"GOOGLE_*\", \"CODEX_*\", \"CLAUDE_*\", \"OPENCODE_*\"]",
+        "environment variables that a job gets, with * for anything and ! before what to leave out; [\"*\"] for all",
+    ),
+    key(
+        "worker.redact",
+        Kind::List,
+        Class::User,
+        "[\"*TOKEN*\", \"*SECRET*\", \"*PASSWORD*\", \"*_KEY\", \"*API_KEY*\", \"*CREDENTIAL*\"]",
+        "environment variables whose values never reach a log, event or record",
+    ),
+    key(
         "agents.*.command",
         Kind::List,
         Class::Command,
