@@ -1,5 +1,6 @@
 //! git-worker as a user runs it.
 
+mod cap;
 mod commit;
 mod crash;
 mod launch;

@@ -352,7 +352,7 @@ fn git_worker_answers_as_its_schemas_say() {
     story.asks(0, &["launch", "-n", "--", "true"]);
     story.asks(0, &["launch", "one", "--agent", "echo", "--prompt", "a line\nand another"]);
     story.asks(0, &["wait", "one", "--timeout", "30s"]);
-    story.asks(0, &["launch", "--timeout", "1h", "--", "sh", "-c", "echo hello; exec sleep 60"]);
+    story.asks(0, &["launch", "--timeout", "1h", "--", "sh", "-c", "echo '::milestone:: hello'; exec sleep 60"]);
     story.asks(0, &["status", "--all"]);
     story.asks(128, &["wait", "main", "--timeout", "1ms"]);
     story.asks(0, &["stop", "--grace", "0", "main"]);
@@ -360,6 +360,7 @@ fn git_worker_answers_as_its_schemas_say() {
     story.asks(1, &["wait", "main"]);
     story.asks(0, &["wait", "one", "--timeout", "30s"]);
     story.asks(0, &["logs", "main"]);
+    story.asks(0, &["logs", "main", "--milestones"]);
     story.asks(0, &["list"]);
     story.asks(0, &["status", "--all"]);
     story.asks(128, &["status", "nobody"]);

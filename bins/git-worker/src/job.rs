@@ -274,6 +274,8 @@ pub(crate) const RECORD: &str = "job.json";
 pub(crate) const RUNNING: &str = ".running.json";
 /// What it printed.
 pub(crate) const LOG: &str = "output.log";
+/// When it printed what.
+pub(crate) const TIMES: &str = "times";
 /// What happened to it, a line each.
 pub(crate) const EVENTS: &str = "events.jsonl";
 /// What its agent was asked.

@@ -1,22 +1,27 @@
 //! `git worker logs`: what a job printed.
 
-use std::fs::File;
-use std::io::{ErrorKind, IsTerminal, Read, Seek, SeekFrom};
+use std::io::{ErrorKind, IsTerminal};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap_complete::ArgValueCompleter;
+use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use shared::app::Context;
+use shared::clock;
+use shared::config::layer::parse_duration;
+use shared::durable;
 use shared::exit::Status;
 use shared::failure::Failure;
 use shared::output::escape;
 
 use crate::cli;
 use crate::job::{self, Job, Jobs, Name};
+use crate::tape::{Reader, Shape};
+use crate::times;
 
 /// Read at once.
 const CHUNK: usize = 64 * 1024;
@@ -38,14 +43,32 @@ pub(crate) struct Args {
     #[arg(short = 'n', long, value_name = "n")]
     lines: Option<u64>,
     /// Print the bytes as they are; refused on a terminal
-    #[arg(long)]
+    #[arg(long, conflicts_with = "milestones")]
     raw: bool,
+    /// Show the milestones only, each with its time
+    #[arg(long)]
+    milestones: bool,
+    /// Begin with what was printed since a time, as 2026-03-01T09:30:00Z, or in the last 90s, 10m or 2h
+    #[arg(long, value_name = "time", value_parser = since, conflicts_with = "lines")]
+    since: Option<Timestamp>,
 }
 
 #[derive(Debug, Serialize)]
 struct Line<'a> {
     job: &'a str,
     line: &'a str,
+    /// When; only milestones know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<Timestamp>,
+}
+
+/// What is asked of an event.
+#[derive(Debug, Deserialize)]
+struct Event {
+    time: Timestamp,
+    event: String,
+    #[serde(default)]
+    text: String,
 }
 
 /// How the log is printed.
@@ -72,17 +95,32 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
         (false, false) => Voice::Text,
     };
     let path = job.path(job::LOG);
-    let mut log = match File::open(&path) {
+    // What is broken is shown all the same, only not how much is left out of it.
+    let shape = job.load().ok().and_then(|record| Shape::of(record.rules.log_cap));
+    let mut log = match Reader::open(&job, shape) {
         Ok(log) => log,
         // It did not come so far as to print.
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Status::Done),
         Err(e) => return Err(anyhow::Error::new(e).context(format!("cannot read '{}'", path.display())).into()),
     };
-    if let Some(lines) = args.lines {
-        seek_to_tail(&mut log, lines).with_context(|| format!("cannot read '{}'", path.display()))?;
+    if let Some(place) = args.since.and_then(|since| times::find(&job.path(job::TIMES), since, log.last_write())) {
+        log.seek_to(place).with_context(|| format!("cannot read '{}'", path.display()))?;
     }
-    show(cx, &job, log, &voice, args.follow)?;
+    if let Some(lines) = args.lines {
+        log.seek_to_tail(lines).with_context(|| format!("cannot read '{}'", path.display()))?;
+    }
+    match args.milestones {
+        true => show_milestones(cx, &job, &voice, &args)?,
+        false => show(cx, &job, log, &voice, args.follow)?,
+    }
     Ok(Status::Done)
+}
+
+/// Reads a time, or how long ago it was.
+fn since(text: &str) -> Result<Timestamp, String> {
+    let ago = parse_duration(text).and_then(|ago| clock::now().checked_sub(ago).ok());
+    let wrong = "a time such as 2026-03-01T09:30:00Z, or a time span such as 90s, 10m or 2h";
+    ago.or_else(|| text.parse().ok()).ok_or_else(|| wrong.to_owned())
 }
 
 fn latest(jobs: &Jobs) -> Result<Job, Failure> {
@@ -91,37 +129,7 @@ fn latest(jobs: &Jobs) -> Result<Job, Failure> {
     job.ok_or_else(|| Failure::could_not("no-job", "there is no job here"))
 }
 
-/// Moves to the start of the last lines, reading from the end.
-fn seek_to_tail(log: &mut File, lines: u64) -> std::io::Result<()> {
-    let mut end = log.seek(SeekFrom::End(0))?;
-    let mut wanted = lines;
-    let mut buffer = vec![0; CHUNK];
-    let mut first = true;
-    while end > 0 {
-        let length = end.min(CHUNK as u64);
-        end -= length;
-        log.seek(SeekFrom::Start(end))?;
-        let part = &mut buffer[..length as usize];
-        log.read_exact(part)?;
-        for at in (0..part.len()).rev() {
-            // The newline at the very end ends the last line and begins none.
-            let closes = std::mem::take(&mut first);
-            if part[at] == b'\n' && !closes {
-                wanted = wanted.saturating_sub(1);
-            }
-            if wanted == 0 {
-                // With no line wanted, behind whatever stands at the end.
-                let skip = if lines == 0 { length } else { at as u64 + 1 };
-                log.seek(SeekFrom::Start(end + skip))?;
-                return Ok(());
-            }
-        }
-    }
-    log.seek(SeekFrom::Start(0))?;
-    Ok(())
-}
-
-fn show(cx: &Context, job: &Job, mut log: File, voice: &Voice<'_>, follow: bool) -> Result<(), Failure> {
+fn show(cx: &Context, job: &Job, mut log: Reader, voice: &Voice<'_>, follow: bool) -> Result<(), Failure> {
     let mut buffer = vec![0; CHUNK];
     let mut rest = Vec::new();
     loop {
@@ -150,6 +158,32 @@ fn show(cx: &Context, job: &Job, mut log: File, voice: &Voice<'_>, follow: bool)
     }
 }
 
+/// Shows the milestones among the events, the last `--lines` of them.
+fn show_milestones(cx: &Context, job: &Job, voice: &Voice<'_>, args: &Args) -> Result<(), Failure> {
+    let mut shown = 0;
+    loop {
+        let live = args.follow && job.is_live()?;
+        let events = durable::read(&job.path(job::EVENTS))?.unwrap_or_default();
+        let events = events.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice::<Event>(line).ok());
+        let since = |event: &Event| args.since.is_none_or(|since| event.time >= since);
+        let all: Vec<Event> = events.filter(|event| event.event == "milestone" && since(event)).collect();
+        if let (0, Some(lines)) = (shown, args.lines) {
+            shown = all.len().saturating_sub(lines.try_into().unwrap_or(usize::MAX));
+        }
+        for Event { time, text, .. } in all.iter().skip(shown) {
+            match voice {
+                Voice::Json { job } => cx.output.document(&Line { job, line: text, time: Some(*time) })?,
+                Voice::Text | Voice::Raw => cx.output.text(&format!("{time}  {}\n", escape(text)))?,
+            }
+        }
+        shown = all.len();
+        if !live || nobody_reads() {
+            return Ok(());
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
 /// Says whether standard output is a pipe whose reader went away.
 fn nobody_reads() -> bool {
     let stdout = std::io::stdout();
@@ -164,7 +198,7 @@ fn say(cx: &Context, voice: &Voice<'_>, bytes: &[u8]) -> Result<(), Failure> {
         Voice::Text => cx.output.raw(escape(&String::from_utf8_lossy(bytes)).as_bytes()),
         Voice::Json { job } => {
             let text = String::from_utf8_lossy(bytes);
-            text.lines().try_for_each(|line| cx.output.document(&Line { job, line }))
+            text.lines().try_for_each(|line| cx.output.document(&Line { job, line, time: None }))
         }
     }
 }
@@ -178,28 +212,6 @@ fn whole_characters(bytes: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn tail(content: &str, lines: u64) -> String {
-        let name = format!("git-worker-tail-{}-{lines}-{}", std::process::id(), content.len());
-        let path = std::env::temp_dir().join(name);
-        shared::durable::replace(&path, content.as_bytes(), shared::durable::Previous::Drop).unwrap();
-        let mut file = File::open(&path).unwrap();
-        seek_to_tail(&mut file, lines).unwrap();
-        let mut text = String::new();
-        file.read_to_string(&mut text).unwrap();
-        std::fs::remove_file(path).unwrap();
-        text
-    }
-
-    #[test]
-    fn the_tail_begins_at_a_line() {
-        assert_eq!(tail("a\nb\nc\n", 2), "b\nc\n");
-        assert_eq!(tail("a\nb\nc", 1), "c");
-        assert_eq!(tail("a\nb\n", 9), "a\nb\n");
-        assert_eq!(tail("a\nb\n", 0), "");
-        let long = format!("{}\n{}\nend\n", "x".repeat(CHUNK), "y".repeat(CHUNK));
-        assert_eq!(tail(&long, 2), long[CHUNK + 1..]);
-    }
 
     #[test]
     fn a_character_is_not_cut() {

@@ -26,6 +26,8 @@ mod signals;
 mod status;
 mod stop;
 mod supervise;
+mod tape;
+mod times;
 mod tokens;
 mod tree;
 mod wait;

@@ -3,15 +3,16 @@
 //! The log can fail and the disk be full: what does not fit is dropped and counted, and the child
 //! neither waits nor dies.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, PipeReader, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{ErrorKind, PipeReader, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use crate::job;
 use crate::redact::Redactor;
+use crate::tape::{Shape, Tape};
+use crate::times::Times;
 
 /// A line of this form is a milestone.
 const MILESTONE: &str = "::milestone:: ";
@@ -36,27 +37,23 @@ pub(crate) struct Capture {
 /// The log of a job and what was noticed in it.
 #[derive(Debug)]
 struct Sink {
-    log: File,
+    log: Tape,
+    times: Times,
     line: Vec<u8>,
     milestones: Vec<String>,
-    logged: u64,
-    dropped: u64,
 }
 
 impl Capture {
     /// Opens the log, and makes the pipe's reader ready to be asked without waiting.
-    pub(crate) fn new(pipe: PipeReader, log: &Path, redactor: Redactor) -> Result<Capture> {
+    pub(crate) fn new(pipe: PipeReader, log: &Path, shape: Option<Shape>, redactor: Redactor) -> Result<Capture> {
         rustix::io::ioctl_fionbio(&pipe, true).context("cannot set up the pipe")?;
-        let log = OpenOptions::new()
-            .append(true)
-            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
-            .open(log)
-            .with_context(|| format!("cannot open the log '{}'", log.display()))?;
+        let times = Times::new(log.with_file_name(job::TIMES));
+        let log = Tape::open(log, shape).with_context(|| format!("cannot open the log '{}'", log.display()))?;
         Ok(Capture {
             pipe: Some(pipe),
             buffer: Vec::new(),
             redactor,
-            sink: Sink { log, line: Vec::new(), milestones: Vec::new(), logged: 0, dropped: 0 },
+            sink: Sink { log, times, line: Vec::new(), milestones: Vec::new() },
             last: Instant::now(),
         })
     }
@@ -111,7 +108,7 @@ impl Capture {
 
     /// Returns the bytes in the log, and those that did not fit.
     pub(crate) fn counts(&self) -> (u64, u64) {
-        (self.sink.logged, self.sink.dropped)
+        self.sink.log.counts()
     }
 
     /// Takes a last line without newline for a whole one.
@@ -119,12 +116,15 @@ impl Capture {
         self.pipe = None;
         self.redactor.end(&mut |bytes| self.sink.take(bytes));
         self.sink.end_line();
+        self.sink.times.end(self.sink.log.place());
+        self.sink.log.end();
     }
 }
 
 impl Sink {
     fn take(&mut self, bytes: &[u8]) {
-        self.write(bytes);
+        self.times.note(self.log.place());
+        self.log.write(bytes);
         let mut rest = bytes;
         if !self.line.is_empty() {
             let Some(at) = memchr::memchr(b'\n', rest) else { return self.keep(rest) };
@@ -142,22 +142,6 @@ impl Sink {
             }
         }
         self.keep(&rest[whole..]);
-    }
-
-    fn write(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            match self.log.write(bytes) {
-                Ok(n) if n > 0 => {
-                    self.logged += n as u64;
-                    bytes = &bytes[n..];
-                }
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Ok(_) | Err(_) => {
-                    self.dropped += bytes.len() as u64;
-                    return;
-                }
-            }
-        }
     }
 
     fn keep(&mut self, bytes: &[u8]) {

@@ -10,6 +10,8 @@ use shared::config::Config;
 pub(crate) struct Rules {
     /// Environment variables whose values are secret.
     pub(crate) redact: Vec<String>,
+    /// Bytes of the log that are kept; 0 is all.
+    pub(crate) log_cap: u64,
 }
 
 impl Rules {
@@ -18,6 +20,6 @@ impl Rules {
     /// # Errors
     /// When one of them waits for trust.
     pub(crate) fn of(config: &Config) -> Result<Rules> {
-        Ok(Rules { redact: config.list("worker.redact")? })
+        Ok(Rules { redact: config.list("worker.redact")?, log_cap: config.size("worker.log-cap")? })
     }
 }

@@ -19,7 +19,7 @@ use shared::process::{self, Identity};
 use crate::event::Events;
 use crate::job::{self, Job, Jobs, Name};
 use crate::record::{Record, State};
-use crate::{cli, last, tree};
+use crate::{cli, last, tape, tree};
 
 /// What a supervisor gets on top of the grace, to write its last words.
 const LATE: Duration = Duration::from_secs(10);
@@ -156,7 +156,7 @@ fn bury(job: &Job, mut record: Record, rest: Vec<Identity>, grace: Duration) -> 
     record.by = None;
     record.ended = Some(clock::now());
     record.left_over = seen.borrow().len() as u64;
-    record.bytes_logged = job.path(job::LOG).metadata().map_or(0, |facts| facts.len());
+    record.bytes_logged = tape::length(&job.path(job::LOG));
     if !left.is_empty() {
         record.reason = record.reason.map(|reason| format!("{reason}; {} processes could not be ended", left.len()));
     }

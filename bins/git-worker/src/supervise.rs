@@ -31,6 +31,7 @@ use crate::record::{PromptWay, Record, State};
 use crate::redact::Redactor;
 use crate::secrets::Secrets;
 use crate::signals::Signals;
+use crate::tape::Shape;
 use crate::{last, link, watch};
 
 /// The word in a supervisor's command line; no subcommand that a user is shown.
@@ -156,7 +157,8 @@ fn spawn(job: &Job, record: &Record, given: &Given, secrets: &Secrets) -> Result
         Some(PromptWay::Argument | PromptWay::File) | None => Stdio::null(),
     };
     let program = record.program.as_ref().map_or_else(|| name.clone(), OsString::from);
-    let capture = Capture::new(pipe, &job.path(job::LOG), Redactor::new(secrets.clone()))?;
+    let capture =
+        Capture::new(pipe, &job.path(job::LOG), Shape::of(record.rules.log_cap), Redactor::new(secrets.clone()))?;
     let mut command = process::command(program);
     command.env_clear();
     let passed = record.env_names.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));

@@ -254,7 +254,7 @@ pub fn parse(text: &str, kind: Kind) -> Result<Value, String> {
             Ok(list @ Value::Array(_)) => list,
             Ok(_) | Err(_) => Value::Array(vec![Value::String(text.to_owned())]),
         },
-        Kind::Text | Kind::Duration | Kind::Choice(_) => Value::String(text.to_owned()),
+        Kind::Text | Kind::Duration | Kind::Size | Kind::Choice(_) => Value::String(text.to_owned()),
     };
     of_kind(value, kind)
 }
@@ -262,8 +262,9 @@ pub fn parse(text: &str, kind: Kind) -> Result<Value, String> {
 fn of_kind(value: Value, kind: Kind) -> Result<Value, String> {
     let good = match (&value, kind) {
         (Value::String(_), Kind::Text) | (Value::Boolean(_), Kind::Boolean) => true,
-        (Value::Integer(n), Kind::Integer | Kind::Duration) => *n >= 0,
+        (Value::Integer(n), Kind::Integer | Kind::Duration | Kind::Size) => *n >= 0,
         (Value::String(text), Kind::Duration) => parse_duration(text).is_some(),
+        (Value::String(text), Kind::Size) => parse_size(text).is_some(),
         (Value::Array(list), Kind::List) => list.iter().all(Value::is_str),
         (Value::String(word), Kind::Choice(words)) => words.contains(&word.as_str()),
         _ => false,
@@ -276,6 +277,7 @@ fn of_kind(value: Value, kind: Kind) -> Result<Value, String> {
         Kind::Boolean => "true or false".into(),
         Kind::Integer => "a whole number, not negative".into(),
         Kind::Duration => "a time span such as \"90s\", \"10m\" or \"2h\"".into(),
+        Kind::Size => "a size such as \"64MiB\" or \"500kB\"".into(),
         Kind::List => "a list of texts, such as [\"cargo\", \"test\"]".into(),
         Kind::Choice(words) => format!("one of {}", words.join(", ")),
     })
@@ -295,6 +297,24 @@ pub fn parse_duration(text: &str) -> Option<std::time::Duration> {
         _ => return None,
     };
     number.checked_mul(millis).map(std::time::Duration::from_millis)
+}
+
+/// Reads a size in bytes: `64MiB`, `500kB`, `10M` (as MiB), or a number of bytes.
+pub fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().ok()?;
+    let unit: u64 = match text[digits..].trim() {
+        "" | "B" => 1,
+        "kB" | "KB" => 1000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "K" | "k" | "KiB" => 1 << 10,
+        "M" | "MiB" => 1 << 20,
+        "G" | "GiB" => 1 << 30,
+        _ => return None,
+    };
+    number.checked_mul(unit)
 }
 
 fn known(key: &str, origin: &Origin) -> Result<&'static schema::Key> {

@@ -171,6 +171,18 @@ impl Config {
         Ok(span.filter(|span| !span.is_zero()))
     }
 
+    /// Returns a size in bytes; 0 if it is not set.
+    ///
+    /// # Errors
+    /// A [`Refusal`] if the value waits for trust.
+    pub fn size(&self, key: &str) -> Result<u64> {
+        Ok(match self.value(key)? {
+            Some(Value::String(text)) => layer::parse_size(text).unwrap_or(0),
+            Some(Value::Integer(bytes)) => (*bytes).try_into().unwrap_or(0),
+            Some(_) | None => 0,
+        })
+    }
+
     /// Returns a list; empty if it is not set.
     ///
     /// # Errors

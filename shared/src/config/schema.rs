@@ -11,6 +11,8 @@ pub enum Kind {
     Integer,
     /// A time span: `90s`, `10m`, `2h`, or a number of seconds; `0` is none.
     Duration,
+    /// A size in bytes: `64MiB`, `500kB`, or a number of bytes.
+    Size,
     /// A list of texts.
     List,
     /// One of these words.
@@ -139,6 +141,13 @@ pub const KEYS: &[Key] = &[
         Class::Command,
         "[\"PATH\", \"HOME\", \"USER\", \"LOGNAME\", \"SHELL\", \"LANG\", \"LANGUAGE\", \"LC_*\", \"TZ\", \"TERM\", \"COLORTERM\", \"NO_COLOR\", \"TMPDIR\", \"XDG_*\", \"CI\", \"CC\", \"CXX\", \"AR\", \"*FLAGS\", \"PKG_CONFIG_*\", \"LD_LIBRARY_PATH\", \"NIX_*\", \"CARGO_*\", \"RUST*\", \"GOPATH\", \"GOROOT\", \"GOCACHE\", \"GOMODCACHE\", \"GOFLAGS\", \"GOPROXY\", \"npm_config_*\", \"NODE_*\", \"PYTHON*\", \"VIRTUAL_ENV\", \"CONDA_*\", \"JAVA_HOME\", \"*_PROXY\", \"SSL_CERT_*\", \"!CARGO_*TOKEN*\", \"!npm_config_*auth*\", \"!npm_config_*password*\", \"!npm_config_*token*\", \"!NODE_AUTH_TOKEN\", \"GIT_AUTHOR_*\", \"GIT_COMMITTER_*\", \"OPENAI_*\", \"ANTHROPIC_*\", \"GEMINI_*\", \"GOOGLE_*\", \"CODEX_*\", \"CLAUDE_*\", \"OPENCODE_*\"]",
         "environment variables that a job gets, with * for anything and ! before what to leave out; [\"*\"] for all",
+    ),
+    key(
+        "worker.log-cap",
+        Kind::Size,
+        Class::User,
+        "\"64MiB\"",
+        "bytes of a job's log that are kept, a quarter of them the head and the rest the tail; 0 for all",
     ),
     key(
         "worker.redact",
