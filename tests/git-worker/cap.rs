@@ -38,6 +38,7 @@ fn head_and_tail_of_a_long_log_are_kept() {
     room.write_in(room.path(), "gate", "");
     let mut rest = String::new();
     pipe.read_to_string(&mut rest).unwrap();
+    assert!(follow.wait().unwrap().success());
     assert!(rest.ends_with("\n900000\nend\n"), "{:?}", rest.lines().last());
 
     let job = room.ended(&id);

@@ -12,7 +12,6 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use rustix::process::Signal;
@@ -28,6 +27,7 @@ use shared::process::{self, Identity, boot_id};
 use crate::job::{self, Job, Jobs};
 use crate::launch::Plan;
 use crate::record::{Record, State, spell};
+use crate::rules::millis;
 use crate::{given, link, live, supervise};
 
 /// A supervisor that has not been told its job yet.
@@ -137,7 +137,6 @@ fn record(job: &Job, plan: &Plan) -> Record {
     let hidden = plan.prompt.as_ref().is_some_and(|prompt| plan.secrets.clean(prompt).1 > 0);
     let lossy = words.iter().any(|(_, bytes)| bytes.is_some());
     let bytes = |(text, bytes): &(String, Option<Vec<u8>>)| bytes.clone().unwrap_or_else(|| text.as_bytes().to_vec());
-    let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     Record {
         schema: SCHEMA,
         id: job.id(),
@@ -176,6 +175,7 @@ fn record(job: &Job, plan: &Plan) -> Record {
         env_names: plan.env_names.clone(),
         redactions: 0,
         request_redacted: hidden || clean != plan.command,
+        stalls: 0,
         unknown: Map::new(),
     }
 }

@@ -109,7 +109,8 @@ fn verdict(end: &End) -> (State, Option<String>) {
     let exit = end.status.map(exit);
     match (&end.cause, exit) {
         (Some(Cause::Asked { .. }), _) => (State::Stopped, Some("asked".to_owned())),
-        (Some(Cause::TimedOut), _) => (State::TimedOut, Some("timeout".to_owned())),
+        (Some(Cause::TimedOut { reason }), _) => (State::TimedOut, Some(reason.clone())),
+        (Some(Cause::Stalled { reason }), _) => (State::Stalled, Some(reason.clone())),
         (Some(Cause::Unrecorded), _) => (State::Failed, None),
         (None, Some(Exit::Code(0))) => (State::Completed, None),
         (None, Some(Exit::Code(code))) => (State::Failed, Some(format!("exit {code}"))),

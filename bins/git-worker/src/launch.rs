@@ -27,7 +27,7 @@ use crate::fill;
 use crate::names;
 use crate::place::Place;
 use crate::record::{Finish, PromptWay};
-use crate::rules::Rules;
+use crate::rules::{Rules, millis};
 use crate::secrets::Secrets;
 
 /// Start an agent or a command in the background and return as soon as it runs
@@ -51,6 +51,12 @@ pub(crate) struct Args {
     /// Stop it after this time, such as 90s, 10m or 2h; 0 is never
     #[arg(long, value_name = "time", value_parser = cli::duration)]
     timeout: Option<Duration>,
+    /// Say, interrupt and stop it after this time without a sign of life, such as 10m; 0 is never
+    #[arg(long, value_name = "time", value_parser = cli::duration)]
+    stall: Option<Duration>,
+    /// Stop it when it says no milestone for this time, such as 30m; 0 is never
+    #[arg(long, value_name = "time", value_parser = cli::duration)]
+    step_timeout: Option<Duration>,
     /// Name of the job; that of the task or branch if not given
     #[arg(long, value_name = "slug")]
     name: Option<Slug>,
@@ -167,7 +173,9 @@ fn plan(cx: &Context, args: Args) -> Result<Plan, Failure> {
         Some(timeout) => Some(timeout).filter(|timeout| !timeout.is_zero()),
         None => config.duration("worker.timeout")?,
     };
-    let rules = Rules::of(config)?;
+    let mut rules = Rules::of(config)?;
+    rules.stall_ms = args.stall.map_or(rules.stall_ms, millis);
+    rules.step_timeout_ms = args.step_timeout.map_or(rules.step_timeout_ms, millis);
     Ok(Plan {
         secrets: Secrets::of_environment(&rules.redact),
         rules,

@@ -47,7 +47,7 @@ pub(crate) struct Record {
     pub(crate) prompt: Option<PromptWay>,
     pub(crate) state: State,
     pub(crate) reason: Option<String>,
-    /// Who ended it: `user`, `job …`, `timeout`, `signal`.
+    /// Who ended it: `user`, `job …`, `timeout`, `stall`, `signal`.
     pub(crate) by: Option<String>,
     pub(crate) created: Timestamp,
     pub(crate) started: Option<Timestamp>,
@@ -82,6 +82,9 @@ pub(crate) struct Record {
     /// Whether command, prompt or title hold a secret, and stand here without it: it cannot be repeated from here.
     #[serde(default)]
     pub(crate) request_redacted: bool,
+    /// How often it showed no sign of life.
+    #[serde(default)]
+    pub(crate) stalls: u32,
     /// What a newer version added.
     #[serde(flatten)]
     pub(crate) unknown: Map<String, Value>,
@@ -98,6 +101,7 @@ pub(crate) enum State {
     Failed,
     Stopped,
     TimedOut,
+    Stalled,
     Lost,
 }
 
@@ -106,7 +110,7 @@ impl State {
     pub(crate) fn is_terminal(self) -> bool {
         match self {
             State::Starting | State::Running | State::Stopping => false,
-            State::Completed | State::Failed | State::Stopped | State::TimedOut | State::Lost => true,
+            State::Completed | State::Failed | State::Stopped | State::TimedOut | State::Stalled | State::Lost => true,
         }
     }
 
@@ -120,6 +124,7 @@ impl State {
             State::Failed => "failed",
             State::Stopped => "stopped",
             State::TimedOut => "timed-out",
+            State::Stalled => "stalled",
             State::Lost => "lost",
         }
     }

@@ -15,6 +15,8 @@ use shared::process::Identity;
 
 use crate::job;
 use crate::record::State;
+use crate::rules::{millis, spell_span};
+use crate::stall::{Stall, Step};
 use crate::stop::Request;
 use crate::supervise::Held;
 use crate::tree;
@@ -43,8 +45,10 @@ pub(crate) struct End {
 pub(crate) enum Cause {
     /// Somebody asked for it.
     Asked { by: String },
-    /// Its time is over.
-    TimedOut,
+    /// Its time is over; the reason says which.
+    TimedOut { reason: String },
+    /// It showed no sign of life.
+    Stalled { reason: String },
     /// Its start could not be recorded.
     Unrecorded,
 }
@@ -57,6 +61,10 @@ struct Ending {
 
 struct Watch<'a> {
     held: &'a mut Held,
+    stall: Option<Stall>,
+    milestone: Option<String>,
+    /// When the step began that goes on.
+    step: Duration,
     end: End,
     ending: Option<Ending>,
     outlived: BTreeSet<(i32, u64)>,
@@ -77,7 +85,8 @@ pub(crate) fn abandon(held: &mut Held) -> End {
 impl Watch<'_> {
     fn new(held: &mut Held) -> Watch<'_> {
         let end = End { status: None, cause: None, left_over: 0, undead: 0 };
-        Watch { held, end, ending: None, outlived: BTreeSet::new() }
+        let stall = held.record.rules.stall().map(Stall::new);
+        Watch { held, stall, milestone: None, step: now(), end, ending: None, outlived: BTreeSet::new() }
     }
 
     fn run(mut self) -> End {
@@ -85,19 +94,19 @@ impl Watch<'_> {
         let time_limit = self.held.record.timeout_ms.map(|ms| started.saturating_add(Duration::from_millis(ms)));
         loop {
             self.nap(time_limit);
-            self.held.capture.pump();
-            for text in self.held.capture.milestones() {
-                self.held.events.add("milestone", json!({ "text": text }));
+            if self.held.capture.pump() {
+                let step = self.stall.as_mut().and_then(Stall::sign);
+                self.take(step);
             }
+            self.note_milestones();
             // The flag before the reaping: an end that was asked for is never taken for the child's own.
             if self.held.signals.take_stop() {
                 let asked = Request::read(&self.held.job, self.held.record.grace_ms);
                 self.cut_short(Cause::Asked { by: asked.by }, asked.grace);
             }
             self.reap();
-            if self.end.cause.is_none() && self.end.status.is_none() && time_limit.is_some_and(|limit| now() >= limit) {
-                let grace = Duration::from_millis(self.held.record.grace_ms);
-                self.cut_short(Cause::TimedOut, grace);
+            if self.end.cause.is_none() && self.end.status.is_none() {
+                self.mind_limits(time_limit);
             }
             if self.end.status.is_some() && self.ending.is_none() {
                 self.ending = Some(Ending::within(LEFT_OVER_GRACE));
@@ -113,20 +122,94 @@ impl Watch<'_> {
             }
         }
         self.held.capture.end();
-        for text in self.held.capture.milestones() {
-            self.held.events.add("milestone", json!({ "text": text }));
-        }
+        self.note_milestones();
         self.end.left_over = self.outlived.len() as u64;
         self.end
     }
 
+    fn note_milestones(&mut self) {
+        for text in self.held.capture.milestones() {
+            self.held.events.add("milestone", json!({ "text": text }));
+            self.milestone = Some(text);
+            self.step = now();
+        }
+    }
+
+    /// Ends the job when its time, or that of a step, is over, and looks whether it lives.
+    fn mind_limits(&mut self, time_limit: Option<Duration>) {
+        let grace = Duration::from_millis(self.held.record.grace_ms);
+        if time_limit.is_some_and(|limit| now() >= limit) {
+            return self.cut_short(Cause::TimedOut { reason: "timeout".to_owned() }, grace);
+        }
+        if self.step_limit().is_some_and(|limit| now() >= limit) {
+            let reason = self.late_step();
+            return self.cut_short(Cause::TimedOut { reason }, grace);
+        }
+        let jobs = jobs_root(self.held.job.folder());
+        let own = rustix::process::getpid().as_raw_nonzero().get();
+        let step = self.stall.as_mut().and_then(|stall| stall.look_at(|| tree::below(own, jobs)));
+        self.take(step);
+    }
+
+    fn step_limit(&self) -> Option<Duration> {
+        let limit = Duration::from_millis(self.held.record.rules.step_timeout_ms);
+        (!limit.is_zero()).then(|| self.step.saturating_add(limit))
+    }
+
+    fn late_step(&self) -> String {
+        let span = spell_span(self.held.record.rules.step_timeout_ms);
+        match &self.milestone {
+            Some(text) => format!("no milestone for {span} after '{text}'"),
+            None => format!("no milestone for {span} after the start"),
+        }
+    }
+
+    /// Takes the step that follows from silence, or from its end.
+    fn take(&mut self, step: Option<Step>) {
+        let (Some(step), Some(stall)) = (step, &self.stall) else { return };
+        let silent_ms = millis(stall.silence());
+        let word = match step {
+            Step::Warn => "warning",
+            Step::Interrupt => "interrupt",
+            Step::Stop => "stop",
+            Step::Over => "over",
+        };
+        self.held.events.add("stall", json!({ "step": word, "silent_ms": silent_ms }));
+        match step {
+            Step::Warn => {
+                self.held.record.stalls += 1;
+                self.show_stall(true);
+            }
+            Step::Interrupt => self.held.signal_group(Signal::INT),
+            Step::Stop => {
+                let grace = Duration::from_millis(self.held.record.grace_ms);
+                self.cut_short(self.stalled(), grace);
+            }
+            Step::Over => self.show_stall(false),
+        }
+    }
+
+    /// Lets the record of a running job say that it is silent, or no more.
+    fn show_stall(&mut self, silent: bool) {
+        let Cause::Stalled { reason } = self.stalled() else { return };
+        self.held.record.reason = silent.then_some(reason);
+        let _ = self.held.record.save(&self.held.job.path(job::RECORD));
+    }
+
+    fn stalled(&self) -> Cause {
+        Cause::Stalled { reason: format!("no sign of life for {}", spell_span(self.held.record.rules.stall_ms)) }
+    }
+
     /// Sleeps until a signal, output, or the next moment at which something is due.
     fn nap(&self, time_limit: Option<Duration>) {
-        let longest = match (&self.ending, time_limit) {
+        let limit = time_limit.into_iter().chain(self.step_limit()).min();
+        let longest = match (&self.ending, limit) {
             (Some(_), _) => Duration::from_millis(if self.end.status.is_some() { 5 } else { 20 }),
             (None, Some(limit)) => limit.saturating_sub(now()).min(LONGEST_NAP),
             (None, None) => LONGEST_NAP * 60,
         };
+        let look = self.stall.as_ref().filter(|_| self.ending.is_none()).map(Stall::until_look);
+        let longest = look.map_or(longest, |look| longest.min(look));
         let longest = self.held.capture.until_flush().map_or(longest, |flush| longest.min(flush));
         let longest = Timespec { tv_sec: longest.as_secs() as i64, tv_nsec: longest.subsec_nanos().into() };
         let mut sources = vec![PollFd::new(self.held.signals.wake(), PollFlags::IN)];
@@ -139,6 +222,9 @@ impl Watch<'_> {
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
             if pid == self.held.child && self.end.status.is_none() {
                 self.end.status = Some(status);
+                if self.end.cause.is_none() && self.stall.as_ref().is_some_and(Stall::just_interrupted) {
+                    self.end.cause = Some(self.stalled());
+                }
             }
         }
     }
@@ -208,7 +294,8 @@ impl Cause {
     pub(crate) fn by(&self) -> String {
         match self {
             Cause::Asked { by } => by.clone(),
-            Cause::TimedOut => "timeout".to_owned(),
+            Cause::TimedOut { .. } => "timeout".to_owned(),
+            Cause::Stalled { .. } => "stall".to_owned(),
             Cause::Unrecorded => "launch".to_owned(),
         }
     }
