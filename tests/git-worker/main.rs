@@ -8,6 +8,7 @@ mod list;
 mod logs;
 mod redact;
 mod room;
+mod snapshots;
 mod stall;
 mod status;
 mod stop;

@@ -361,6 +361,17 @@ fn git_worker_answers_as_its_schemas_say() {
     story.asks(0, &["wait", "one", "--timeout", "30s"]);
     story.asks(0, &["logs", "main"]);
     story.asks(0, &["logs", "main", "--milestones"]);
+    let tree = story.room.path().join("restored");
+    story.asks(0, &["snapshots", "one"]);
+    story.asks(0, &["restore", "one", "--to", tree.to_str().unwrap()]);
+    story.asks(128, &["restore", "one@9"]);
+    story.room.write("README", "changed\n");
+    story.asks(0, &["launch", "--name", "kept", "--", "echo", "::milestone:: x"]);
+    story.asks(0, &["wait", "kept"]);
+    story.room.write("README", "changed again\n");
+    story.asks(0, &["restore", "-n", "kept"]);
+    story.asks(0, &["restore", "kept"]);
+    story.asks(0, &["snapshots", "kept"]);
     story.asks(0, &["list"]);
     story.asks(0, &["status", "--all"]);
     story.asks(128, &["status", "nobody"]);

@@ -176,6 +176,7 @@ fn record(job: &Job, plan: &Plan) -> Record {
         redactions: 0,
         request_redacted: hidden || clean != plan.command,
         stalls: 0,
+        folders: plan.folders.clone(),
         unknown: Map::new(),
     }
 }
@@ -224,7 +225,7 @@ impl Supervisor {
 }
 
 /// A program that was replaced while it runs has no path any more, but can still be run.
-fn own_program() -> PathBuf {
+pub(crate) fn own_program() -> PathBuf {
     let own = std::env::current_exe().ok().filter(|path| path.exists());
     own.unwrap_or_else(|| PathBuf::from("/proc/self/exe"))
 }

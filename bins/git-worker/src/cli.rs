@@ -10,7 +10,7 @@ use shared::config::layer::parse_duration;
 use shared::repository::Repository;
 
 use crate::job::Jobs;
-use crate::{launch, list, logs, status, stop, wait};
+use crate::{launch, list, logs, restore, snapshots, status, stop, wait};
 
 /// Run agents and other commands in the background, inside limits
 #[derive(Debug, Parser)]
@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Logs(logs::Args),
     Wait(wait::Args),
     Stop(stop::Args),
+    Snapshots(snapshots::Args),
+    Restore(restore::Args),
 }
 
 /// Reads a span of time from the command line.

@@ -4,13 +4,14 @@
 //! nothing that the agent wrote into the worktree can lead git elsewhere. A problem is recorded
 //! and the work stays as it is.
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 use shared::durable::{self, Lock};
 use shared::process::Git;
 
 use crate::job::Jobs;
 use crate::record::{Finish, Record, State};
+use crate::snapshot;
 
 /// Commits of one job that get a note, at most.
 const MOST_NOTES: &str = "--max-count=200";
@@ -24,6 +25,8 @@ pub(crate) fn work(record: &mut Record) {
         let git = git.env("GIT_COMMON_DIR", &finish.common_dir);
         let git = git.pinned(&finish.git_dir, Some(&record.worktree_path())).setting("user.useConfigOnly=true");
         if finish.commit && record.state == State::Completed {
+            // The agent may have changed the configuration since it was looked at.
+            snapshot::refuse_untrusted(&git, &finish.common_dir).context("left uncommitted")?;
             record.commit = commit(&git, record, &finish)?;
         }
         note(&git, record, &finish)

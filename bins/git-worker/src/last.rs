@@ -40,6 +40,11 @@ pub(crate) fn word(held: &mut Held, end: End) {
     if matches!(end.cause, Some(Cause::Unrecorded)) {
         record.reason = Some("its start could not be recorded".to_owned());
     }
+    let recorded = !matches!(end.cause, Some(Cause::Unrecorded));
+    let mut keeper = held.keeper.take().filter(|_| recorded);
+    if let Some(keeper) = &mut keeper {
+        keeper.take_last(&held.job, record.state.as_str());
+    }
     commit::work(record);
     record.commit_problem = record.commit_problem.take().map(|problem| held.secrets.clean_text(&problem));
     record.ended = Some(clock::now());
@@ -47,6 +52,9 @@ pub(crate) fn word(held: &mut Held, end: End) {
     let record = &held.record;
     held.events.add("ended", json!({ "state": record.state, "reason": record.reason, "exit": record.exit }));
     forget(&held.job);
+    if let Some(keeper) = &mut keeper {
+        keeper.finish();
+    }
     for folder in held.job.folder().ancestors().skip(1).take(3) {
         let _ = durable::sync_folder(folder);
     }

@@ -26,7 +26,7 @@ use crate::cli;
 use crate::fill;
 use crate::names;
 use crate::place::Place;
-use crate::record::{Finish, PromptWay};
+use crate::record::{Finish, Folders, PromptWay};
 use crate::rules::{Rules, millis};
 use crate::secrets::Secrets;
 
@@ -89,6 +89,7 @@ pub(crate) struct Plan {
     pub(crate) finish: Option<Finish>,
     pub(crate) share: bool,
     pub(crate) rules: Rules,
+    pub(crate) folders: Option<Folders>,
     /// Names of the environment variables that the job gets.
     pub(crate) env_names: Vec<String>,
     /// What must not be written down.
@@ -179,6 +180,7 @@ fn plan(cx: &Context, args: Args) -> Result<Plan, Failure> {
     Ok(Plan {
         secrets: Secrets::of_environment(&rules.redact),
         rules,
+        folders: folders(repository, &place)?,
         env_names: names::of_environment(&config.list("worker.env")?),
         repo: repo(repository),
         common_dir: repository.common_dir().to_owned(),
@@ -282,6 +284,16 @@ fn find_program(name: &OsStr, worktree: &Path, is_agent: bool) -> Result<Option<
 fn repo(repository: &Repository) -> Repo {
     let path = repository.main_worktree().unwrap_or_else(|| repository.common_dir().to_owned());
     Repo { key: repository.key(), path: path.display().to_string(), unknown: serde_json::Map::new() }
+}
+
+/// Where git keeps what belongs to the worktree; none where text cannot hold the paths.
+fn folders(repository: &Repository, place: &Place) -> Result<Option<Folders>, Failure> {
+    let (git_dir, common_dir) = (place.git_dir.clone(), repository.common_dir().to_owned());
+    if git_dir.to_str().is_none() || common_dir.to_str().is_none() {
+        return Ok(None);
+    }
+    let head = place.branch.as_deref().map(|branch| repository.tip(branch)).transpose()?.flatten();
+    Ok(Some(Folders { git_dir, common_dir, head: head.map(|id| id.to_string()) }))
 }
 
 /// A task's job in the task's own worktree, on the task's own branch, may commit at its end.

@@ -8,6 +8,7 @@ mod event;
 mod fill;
 mod given;
 mod job;
+mod keeper;
 mod last;
 mod launch;
 mod link;
@@ -20,10 +21,13 @@ mod place;
 mod pulse;
 mod record;
 mod redact;
+mod restore;
 mod rules;
 mod secrets;
 mod shown;
 mod signals;
+mod snapshot;
+mod snapshots;
 mod stall;
 mod status;
 mod stop;
@@ -46,6 +50,9 @@ fn main() -> ExitCode {
     if supervise::is_asked_for() {
         return supervise::run().into();
     }
+    if snapshot::is_asked_for() {
+        return snapshot::run().into();
+    }
     app::run(|cli: Cli| {
         let cx = Context::open(&cli.global)?;
         match cli.command {
@@ -55,6 +62,8 @@ fn main() -> ExitCode {
             Command::Logs(args) => logs::run(&cx, args),
             Command::Wait(args) => wait::run(&cx, args),
             Command::Stop(args) => stop::run(&cx, args),
+            Command::Snapshots(args) => snapshots::run(&cx, args),
+            Command::Restore(args) => restore::run(&cx, args),
         }
     })
 }

@@ -85,6 +85,9 @@ pub(crate) struct Record {
     /// How often it showed no sign of life.
     #[serde(default)]
     pub(crate) stalls: u32,
+    /// Where git keeps what belongs to the worktree.
+    #[serde(default)]
+    pub(crate) folders: Option<Folders>,
     /// What a newer version added.
     #[serde(flatten)]
     pub(crate) unknown: Map<String, Value>,
@@ -170,6 +173,15 @@ pub(crate) struct Finish {
     pub(crate) head: Option<String>,
     /// Whether uncommitted work becomes a commit.
     pub(crate) commit: bool,
+}
+
+/// The git folders of a job's worktree, known without asking the worktree.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Folders {
+    pub(crate) git_dir: PathBuf,
+    pub(crate) common_dir: PathBuf,
+    /// The commit that its branch was at when the job was launched.
+    pub(crate) head: Option<String>,
 }
 
 impl Record {

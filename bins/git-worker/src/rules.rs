@@ -22,6 +22,12 @@ pub(crate) struct Rules {
     pub(crate) stall_interrupt_ms: u64,
     /// From there to the end; 0 is never.
     pub(crate) stall_stop_ms: u64,
+    /// Whether the worktree is kept in snapshots.
+    pub(crate) snapshot: bool,
+    /// Time between two snapshots at milestones.
+    pub(crate) snapshot_every_ms: u64,
+    /// A larger file is in no snapshot; 0 is without limit.
+    pub(crate) snapshot_max_file: u64,
     /// Time between two milestones; 0 is without limit.
     pub(crate) step_timeout_ms: u64,
 }
@@ -39,6 +45,9 @@ impl Rules {
             stall_ms: millis("worker.stall")?,
             stall_interrupt_ms: millis("worker.stall-interrupt")?,
             stall_stop_ms: millis("worker.stall-stop")?,
+            snapshot: config.text("worker.snapshot")?.as_deref() != Some("never"),
+            snapshot_every_ms: millis("worker.snapshot-every")?,
+            snapshot_max_file: config.size("worker.snapshot-max-file")?,
             step_timeout_ms: millis("worker.step-timeout")?,
         })
     }

@@ -120,7 +120,7 @@ fn ask_supervisor(job: &Job, grace: Duration) -> Result<Vec<Identity>> {
     }
     // It hangs. Whom it has below it is known only while it is there.
     let jobs = Jobs::of_user()?.folder_of("");
-    let below = tree::below(supervisor.pid, &jobs);
+    let below = tree::below(supervisor.pid, None, &jobs);
     let below = if supervisor.is_alive() { below } else { Vec::new() };
     supervisor.signal(Signal::KILL);
     freed(job, Instant::now() + LATE)?;

@@ -26,6 +26,7 @@ use crate::agent::with_prompt;
 use crate::event::Events;
 use crate::given::{self, Given};
 use crate::job::{self, Job};
+use crate::keeper::Keeper;
 use crate::output::Capture;
 use crate::record::{PromptWay, Record, State};
 use crate::redact::Redactor;
@@ -46,6 +47,8 @@ pub(crate) struct Held {
     pub(crate) capture: Capture,
     pub(crate) signals: Signals,
     pub(crate) child: Pid,
+    /// Who takes the snapshots; none if nobody does.
+    pub(crate) keeper: Option<Keeper>,
     /// What must not be written down.
     pub(crate) secrets: Secrets,
     /// The job may read the prompt in it as long as it lives.
@@ -94,7 +97,9 @@ fn begin(voice: &Output) -> Result<Held> {
     let secrets = Secrets::of_environment(&record.rules.redact);
     match spawn(&job, &record, &given, &secrets) {
         Ok((child, capture)) => {
-            let mut held = Held { job, record, events, capture, signals, child, secrets, _given: given, _lock: lock };
+            let keeper = Keeper::of(&record);
+            let mut held =
+                Held { job, record, keeper, events, capture, signals, child, secrets, _given: given, _lock: lock };
             match acknowledge(&mut held) {
                 Ok(()) => Ok(held),
                 Err(error) => {

@@ -10,10 +10,11 @@ use shared::process::{Identity, descendants, marked};
 
 use crate::{live, supervise};
 
-/// Lists the living processes below a supervisor, without the jobs that they launched.
-pub(crate) fn below(supervisor: i32, jobs: &Path) -> Vec<Identity> {
+/// Lists the living processes below a supervisor, without a helper of its own and the jobs that they launched.
+pub(crate) fn below(supervisor: i32, helper: Option<i32>, jobs: &Path) -> Vec<Identity> {
     let all = descendants(supervisor);
-    let mut spared: BTreeSet<i32> = BTreeSet::new();
+    let mut spared: BTreeSet<i32> = helper.into_iter().collect();
+    spared.extend(helper.into_iter().flat_map(descendants).map(|below| below.pid));
     for process in &all {
         if !spared.contains(&process.pid) && supervises(process, jobs) {
             spared.insert(process.pid);

@@ -14,6 +14,7 @@ use serde_json::json;
 use shared::process::Identity;
 
 use crate::job;
+use crate::keeper::Keeper;
 use crate::record::State;
 use crate::rules::{millis, spell_span};
 use crate::stall::{Stall, Step};
@@ -107,6 +108,9 @@ impl Watch<'_> {
             self.reap();
             if self.end.cause.is_none() && self.end.status.is_none() {
                 self.mind_limits(time_limit);
+                if let Some(keeper) = &mut self.held.keeper {
+                    keeper.tend(&self.held.job);
+                }
             }
             if self.end.status.is_some() && self.ending.is_none() {
                 self.ending = Some(Ending::within(LEFT_OVER_GRACE));
@@ -130,6 +134,9 @@ impl Watch<'_> {
     fn note_milestones(&mut self) {
         for text in self.held.capture.milestones() {
             self.held.events.add("milestone", json!({ "text": text }));
+            if let Some(keeper) = &mut self.held.keeper {
+                keeper.want("milestone", &text);
+            }
             self.milestone = Some(text);
             self.step = now();
         }
@@ -147,7 +154,8 @@ impl Watch<'_> {
         }
         let jobs = jobs_root(self.held.job.folder());
         let own = rustix::process::getpid().as_raw_nonzero().get();
-        let step = self.stall.as_mut().and_then(|stall| stall.look_at(|| tree::below(own, jobs)));
+        let helper = self.held.keeper.as_ref().and_then(Keeper::process);
+        let step = self.stall.as_mut().and_then(|stall| stall.look_at(|| tree::below(own, helper, jobs)));
         self.take(step);
     }
 
@@ -178,6 +186,9 @@ impl Watch<'_> {
         match step {
             Step::Warn => {
                 self.held.record.stalls += 1;
+                if let Some(keeper) = &mut self.held.keeper {
+                    keeper.want("stall", "");
+                }
                 self.show_stall(true);
             }
             Step::Interrupt => self.held.signal_group(Signal::INT),
@@ -209,7 +220,8 @@ impl Watch<'_> {
             (None, None) => LONGEST_NAP * 60,
         };
         let look = self.stall.as_ref().filter(|_| self.ending.is_none()).map(Stall::until_look);
-        let longest = look.map_or(longest, |look| longest.min(look));
+        let keep = self.held.keeper.as_ref().filter(|_| self.ending.is_none()).and_then(Keeper::until);
+        let longest = look.into_iter().chain(keep).fold(longest, Duration::min);
         let longest = self.held.capture.until_flush().map_or(longest, |flush| longest.min(flush));
         let longest = Timespec { tv_sec: longest.as_secs() as i64, tv_nsec: longest.subsec_nanos().into() };
         let mut sources = vec![PollFd::new(self.held.signals.wake(), PollFlags::IN)];
@@ -220,6 +232,9 @@ impl Watch<'_> {
 
     fn reap(&mut self) {
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            if let Some(keeper) = &mut self.held.keeper {
+                keeper.reaped(pid);
+            }
             if pid == self.held.child && self.end.status.is_none() {
                 self.end.status = Some(status);
                 if self.end.cause.is_none() && self.stall.as_ref().is_some_and(Stall::just_interrupted) {
@@ -251,7 +266,8 @@ impl Watch<'_> {
         let Some(ending) = &mut self.ending else { return false };
         let jobs = jobs_root(self.held.job.folder());
         let own = rustix::process::getpid().as_raw_nonzero().get();
-        let mut living = tree::below(own, jobs);
+        let helper = self.held.keeper.as_ref().and_then(Keeper::process);
+        let mut living = tree::below(own, helper, jobs);
         if living.is_empty() {
             // The subreaper misses whom another program started for the job; the mark does not.
             living = tree::carrying(&self.held.record.marker());

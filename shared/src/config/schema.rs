@@ -164,6 +164,27 @@ pub const KEYS: &[Key] = &[
         "whether what a finished task job left uncommitted becomes a commit on the task's branch",
     ),
     key(
+        "worker.snapshot",
+        Kind::Choice(&["auto", "never"]),
+        Class::Data,
+        "\"auto\"",
+        "whether a job's worktree is kept as commits under refs/worker/ at milestones and at the end",
+    ),
+    key(
+        "worker.snapshot-every",
+        Kind::Duration,
+        Class::Data,
+        "\"30s\"",
+        "the shortest time between two snapshots at milestones",
+    ),
+    key(
+        "worker.snapshot-max-file",
+        Kind::Size,
+        Class::Data,
+        "\"10MiB\"",
+        "size of a file beyond which it is in no snapshot; 0 for all",
+    ),
+    key(
         "worker.env",
         Kind::List,
         Class::Command,
