@@ -366,7 +366,7 @@ fn git_worker_answers_as_its_schemas_say() {
     story.asks(0, &["restore", "one", "--to", tree.to_str().unwrap()]);
     story.asks(128, &["restore", "one@9"]);
     story.room.write("README", "changed\n");
-    story.asks(0, &["launch", "--name", "kept", "--", "echo", "::milestone:: x"]);
+    story.asks(0, &["launch", "--name", "kept", "--", "sh", "-c", "echo '::milestone:: x'; sleep 0.5"]);
     story.asks(0, &["wait", "kept"]);
     story.room.write("README", "changed again\n");
     story.asks(0, &["restore", "-n", "kept"]);
