@@ -242,7 +242,7 @@ impl Job {
     /// Reads its record with its true state: without an end and without a supervisor it is lost.
     pub(crate) fn read(&self) -> Result<Record> {
         let record = self.load()?;
-        if record.state.is_terminal() || self.is_live()? {
+        if record.state.is_terminal() || record.state == State::Queued || self.is_live()? {
             return Ok(record);
         }
         // The end may have been written between the two looks.

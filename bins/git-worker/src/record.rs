@@ -45,7 +45,7 @@ pub(crate) struct Record {
     pub(crate) prompt: Option<PromptWay>,
     pub(crate) state: State,
     pub(crate) reason: Option<String>,
-    /// Who ended it: `user`, `job …`, `timeout`, `signal`.
+    /// Who ended it: `user`, `job …`, `timeout`, `stall`, `budget`, `signal`, `launch`.
     pub(crate) by: Option<String>,
     pub(crate) created: Timestamp,
     pub(crate) started: Option<Timestamp>,
@@ -77,6 +77,8 @@ pub(crate) struct Record {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum State {
+    /// It waits for a place.
+    Queued,
     Starting,
     Running,
     Stopping,
@@ -84,6 +86,10 @@ pub(crate) enum State {
     Failed,
     Stopped,
     TimedOut,
+    /// Ended, because it did nothing for too long.
+    Stalled,
+    /// Ended, because it had used up what it was allowed to.
+    OverBudget,
     Lost,
 }
 
@@ -91,14 +97,21 @@ impl State {
     /// Says whether nothing follows.
     pub(crate) fn is_terminal(self) -> bool {
         match self {
-            State::Starting | State::Running | State::Stopping => false,
-            State::Completed | State::Failed | State::Stopped | State::TimedOut | State::Lost => true,
+            State::Queued | State::Starting | State::Running | State::Stopping => false,
+            State::Completed
+            | State::Failed
+            | State::Stopped
+            | State::TimedOut
+            | State::Stalled
+            | State::OverBudget
+            | State::Lost => true,
         }
     }
 
     /// Returns the word for it.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
+            State::Queued => "queued",
             State::Starting => "starting",
             State::Running => "running",
             State::Stopping => "stopping",
@@ -106,6 +119,8 @@ impl State {
             State::Failed => "failed",
             State::Stopped => "stopped",
             State::TimedOut => "timed-out",
+            State::Stalled => "stalled",
+            State::OverBudget => "over-budget",
             State::Lost => "lost",
         }
     }
