@@ -2,6 +2,7 @@
 
 mod commit;
 mod crash;
+mod index;
 mod launch;
 mod list;
 mod logs;

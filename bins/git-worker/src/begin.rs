@@ -102,6 +102,7 @@ fn lay_out(folder: &Path, job: &Job, plan: &Plan, supervisor: &mut Supervisor) -
     supervisor.hear("locked", job)?;
     // Renamed, so that nobody reads half a record, and now, so that nobody finds it without its lock.
     fs::rename(&beside, job.path(job::RECORD)).with_context(|| format!("cannot rename '{}'", beside.display()))?;
+    job::note_latest(folder, job);
     supervisor.tell(b"go\0")
 }
 

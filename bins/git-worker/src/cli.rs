@@ -43,9 +43,9 @@ pub(crate) fn complete_job(current: &OsStr) -> Vec<CompletionCandidate> {
     let find = || {
         let repository = Repository::open(&std::env::current_dir().ok()?).ok()?;
         let listing = Jobs::of_repository(&repository.key()).ok()?.list().ok()?;
-        let fitting = listing.jobs.into_iter().filter(|(job, _)| job.id().starts_with(&*current));
+        let fitting = listing.jobs.into_iter().filter(|entry| entry.job.id().starts_with(&*current));
         let help = |state: crate::record::State| Some(state.as_str().into());
-        Some(fitting.map(|(job, record)| CompletionCandidate::new(job.id()).help(help(record.state))).collect())
+        Some(fitting.map(|entry| CompletionCandidate::new(entry.job.id()).help(help(entry.state))).collect())
     };
     find().unwrap_or_default()
 }

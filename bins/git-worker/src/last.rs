@@ -16,7 +16,7 @@ use crate::job::{self, Job};
 use crate::record::{Exit, Record, State};
 use crate::supervise::Held;
 use crate::watch::{Cause, End};
-use crate::{commit, link, live};
+use crate::{commit, index, link, live};
 
 /// Room that is taken while there is some, for the day when there is none.
 const SPARE: &str = ".spare";
@@ -44,7 +44,7 @@ pub(crate) fn word(held: &mut Held, end: End) {
     save(&held.job, &held.record);
     let record = &held.record;
     held.events.add("ended", json!({ "state": record.state, "reason": record.reason, "exit": record.exit }));
-    forget(&held.job);
+    note(&held.job, &held.record);
     for folder in held.job.folder().ancestors().skip(1).take(3) {
         let _ = durable::sync_folder(folder);
     }
@@ -94,8 +94,9 @@ fn save_in_spare(job: &Job, record: &Record) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Takes the job off the list of the living.
-pub(crate) fn forget(job: &Job) {
+/// Puts the job among those that have ended, and takes it off the list of the living.
+pub(crate) fn note(job: &Job, record: &Record) {
+    index::add(&repository(job), job, record);
     live::remove(&repository(job), job);
 }
 

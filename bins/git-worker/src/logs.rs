@@ -86,8 +86,7 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
 }
 
 fn latest(jobs: &Jobs) -> Result<Job, Failure> {
-    let listing = jobs.list()?;
-    let job = listing.jobs.into_iter().next().map(|(job, _)| job);
+    let job = jobs.latest()?.map(|(job, _)| job);
     job.ok_or_else(|| Failure::could_not("no-job", "there is no job here"))
 }
 

@@ -163,7 +163,7 @@ fn bury(job: &Job, mut record: Record, rest: Vec<Identity>, grace: Duration) -> 
     last::save(job, &record);
     let more = json!({ "state": record.state, "reason": record.reason, "left_over": record.left_over });
     Events::open(&job.path(job::EVENTS)).add("ended", more);
-    last::forget(job);
+    last::note(job, &record);
     record
 }
 

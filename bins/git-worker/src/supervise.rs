@@ -102,7 +102,7 @@ fn begin(voice: &Output) -> Result<Held> {
             record.ended = Some(clock::now());
             last::save(&job, &record);
             events.add("ended", json!({ "state": record.state, "reason": record.reason }));
-            last::forget(&job);
+            last::note(&job, &record);
             Err(error)
         }
     }

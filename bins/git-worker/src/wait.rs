@@ -11,7 +11,8 @@ use shared::exit::Status;
 use shared::failure::Failure;
 
 use crate::cli;
-use crate::job::{self, Job, Jobs, Listing, Name};
+use crate::job::{self, Job, Jobs, Name};
+use crate::listing::{Entry, Listing};
 use crate::record::State;
 use crate::shown::ShownJobs;
 
@@ -37,10 +38,10 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     let mut listing = Listing::default();
     for job in jobs {
         let record = job.read()?;
-        listing.jobs.push((job, record));
+        listing.jobs.push(Entry::new(job, record));
     }
-    let completed = listing.jobs.iter().all(|(_, record)| record.state == State::Completed);
-    cx.output.answer(&ShownJobs::new(cx, listing))?;
+    let completed = listing.jobs.iter().all(|entry| entry.state == State::Completed);
+    ShownJobs::new(cx, listing).answer(cx)?;
     Ok(if completed { Status::Done } else { Status::No })
 }
 
