@@ -4,6 +4,7 @@
 //! being planned; told the job's folder it takes the job's lock, told to go it starts the child. A
 //! launch that fails or dies in between closes the pipe, and the supervisor ends without a trace.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -25,9 +26,11 @@ use shared::output::SCHEMA;
 use shared::own_folder;
 use shared::process::{self, Identity, boot_id};
 
+use crate::event::Events;
 use crate::job::{self, Job, Jobs};
 use crate::launch::Plan;
-use crate::record::{Record, State, spell};
+use crate::queue::{self, Turn};
+use crate::record::{Queue, Record, State, spell};
 use crate::{link, live, supervise};
 
 /// A supervisor that has not been told its job yet.
@@ -38,43 +41,71 @@ pub(crate) struct Supervisor {
     words: BufReader<ChildStdout>,
 }
 
-/// Starts what is planned and returns once the child runs and its record is on disk.
-pub(crate) fn begin(cx: &Context, plan: &Plan, mut supervisor: Supervisor) -> Result<Job, Failure> {
+/// A job that was launched, and whether it has to wait.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    pub(crate) job: Job,
+    pub(crate) state: State,
+}
+
+/// Starts what is planned and returns once the child runs and its record is on disk, or once it waits for a place.
+pub(crate) fn begin(cx: &Context, plan: &Plan, mut supervisor: Supervisor) -> Result<Begun, Failure> {
     let jobs = Jobs::of_user()?;
+    let turn = Turn::take_if_needed(&jobs.folder_of(""), plan.repo_limit)?;
+    // Who waits comes first.
+    turn.iter().try_for_each(Turn::fill)?;
     let folder = jobs.folder_of(&plan.repo.key);
     durable::private_folder(&folder)?;
     let guard = Lock::acquire(&folder.join(".lock"), durable::PATIENCE)?;
     if !plan.share {
         refuse_company(&folder, &plan.place.worktree)?;
     }
+    let full = turn.as_ref().filter(|turn| !turn.has_room(&folder, plan.repo_limit));
     let job = Job::create(&folder, &plan.slug)?;
-    if let Err(failure) = lay_out(&folder, &job, plan, &mut supervisor) {
+    let laid_out = match full {
+        Some(_) => write_queued(&folder, &job, plan),
+        None => lay_out(&folder, &job, plan, &mut supervisor),
+    };
+    if let Err(failure) = laid_out {
         live::remove(&folder, &job);
+        queue::remove(&job);
         discard(&job);
         return Err(failure);
     }
     let hidden = own_folder::hide(&plan.common_dir);
     drop(guard);
-
+    let linked = || {
+        let linked = hidden.and_then(|()| link::point(&plan.place.worktree, &job.path(job::LOG), &folder));
+        if let Err(error) = linked {
+            cx.output.warn(format!("no link to the log in the worktree: {error:#}"));
+        }
+    };
+    if let Some(turn) = full {
+        drop(supervisor);
+        flush(&job).with_context(|| format!("cannot flush the record of '{}'", job.id()))?;
+        linked();
+        // A job may have ended before it could see that somebody waits.
+        turn.fill()?;
+        return Ok(Begun { state: job.load()?.state, job });
+    }
+    drop(turn);
     // While it starts: what it need not wait for.
     if let Err(error) = flush(&job) {
         give_up(&job, supervisor);
         let failure = Failure::from(error.context(format!("cannot flush the record of '{}'", job.id())));
         return Err(failure);
     }
-    let linked = hidden.and_then(|()| link::point(&plan.place.worktree, &job.path(job::LOG), &folder));
-    if let Err(error) = linked {
-        cx.output.warn(format!("no link to the log in the worktree: {error:#}"));
-    }
-    listen(&job, supervisor)?;
-    Ok(job)
+    linked();
+    supervisor.started(&job)?;
+    Ok(Begun { job, state: State::Running })
 }
 
 fn refuse_company(folder: &Path, worktree: &Path) -> Result<(), Failure> {
-    for job in live::list(folder) {
-        let works_here = job.load().is_ok_and(|record| record.worktree_path() == worktree);
-        if works_here {
-            let message = format!("job '{}' works in '{}'", job.id(), worktree.display());
+    for job in live::list(folder).into_iter().chain(queue::entries_of(folder)) {
+        let record = job.load().ok().filter(|record| record.worktree_path() == worktree);
+        if let Some(record) = record.filter(|record| !record.state.is_terminal()) {
+            let does = if record.state == State::Queued { "waits to work" } else { "works" };
+            let message = format!("job '{}' {does} in '{}'", job.id(), worktree.display());
             let hint = "--share lets two jobs work in one worktree; 'git worker wait' waits for the end of one";
             return Err(Failure::could_not("busy-worktree", message).hint(hint));
         }
@@ -84,31 +115,51 @@ fn refuse_company(folder: &Path, worktree: &Path) -> Result<(), Failure> {
 
 /// Writes all that the supervisor needs and lets it go, once it holds the lock; nothing here is acknowledged yet.
 fn lay_out(folder: &Path, job: &Job, plan: &Plan, supervisor: &mut Supervisor) -> Result<(), Failure> {
-    supervisor.tell(&[job.folder().as_os_str().as_bytes(), b"\0"].concat())?;
-    let beside = job.path(".job.json.new");
-    let write = || -> Result<()> {
-        if let Some(prompt) = &plan.prompt {
-            create(&job.path(job::PROMPT), prompt)?;
-        }
-        // Here and not in the supervisor: the folder is flushed once, with all its files.
-        for file in [job::LOG, job::EVENTS, job::RUNNING] {
-            create(&job.path(file), b"")?;
-        }
+    let beside = job.path(BESIDE);
+    supervisor.takes(job, || {
+        write_files(job, plan)?;
         live::add(folder, job)?;
-        create(&beside, &record(job, plan).to_bytes()?)?;
+        create(&beside, &record(job, plan, State::Starting).to_bytes()?)?;
         Ok(())
-    };
-    write().with_context(|| format!("cannot write the record in '{}'", job.folder().display()))?;
-    supervisor.hear("locked", job)?;
+    })?;
     // Renamed, so that nobody reads half a record, and now, so that nobody finds it without its lock.
     fs::rename(&beside, job.path(job::RECORD)).with_context(|| format!("cannot rename '{}'", beside.display()))?;
     job::note_latest(folder, job);
-    supervisor.tell(b"go\0")
+    supervisor.goes()
 }
+
+/// Writes all that it takes to start the job when there is a place.
+fn write_queued(folder: &Path, job: &Job, plan: &Plan) -> Result<(), Failure> {
+    let write = || -> Result<()> {
+        write_files(job, plan)?;
+        queue::add(job)?;
+        create(&job.path(BESIDE), &record(job, plan, State::Queued).to_bytes()?)?;
+        Events::open(&job.path(job::EVENTS)).add("queued", serde_json::json!({ "priority": plan.priority }));
+        fs::rename(job.path(BESIDE), job.path(job::RECORD))?;
+        Ok(())
+    };
+    write().with_context(|| format!("cannot write the record in '{}'", job.folder().display()))?;
+    job::note_latest(folder, job);
+    Ok(())
+}
+
+fn write_files(job: &Job, plan: &Plan) -> Result<()> {
+    if let Some(prompt) = &plan.prompt {
+        create(&job.path(job::PROMPT), prompt)?;
+    }
+    // Here and not in the supervisor: the folder is flushed once, with all its files.
+    for file in [job::LOG, job::EVENTS, job::RUNNING] {
+        create(&job.path(file), b"")?;
+    }
+    Ok(())
+}
+
+/// What is renamed to be the record.
+const BESIDE: &str = ".job.json.new";
 
 /// Takes back a job that never started: its own files by name, then the folder if nothing else is in it.
 fn discard(job: &Job) {
-    let files = [job::RECORD, ".job.json.new", job::LOG, job::EVENTS, job::RUNNING, job::PROMPT, job::LOCK];
+    let files = [job::RECORD, BESIDE, job::LOG, job::EVENTS, job::RUNNING, job::PROMPT, job::LOCK];
     for file in files {
         let _ = link::remove(&job.path(file));
     }
@@ -119,7 +170,14 @@ fn create(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(bytes)
 }
 
-fn record(job: &Job, plan: &Plan) -> Record {
+/// The names of the variables that a job may see when it is started by somebody else; never their values.
+fn environment() -> Vec<String> {
+    let mut names: Vec<String> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
+    names.sort();
+    names
+}
+
+fn record(job: &Job, plan: &Plan, state: State) -> Record {
     let (worktree, worktree_bytes) = spell(plan.place.worktree.as_os_str());
     let words: Vec<_> = plan.command.iter().map(|word| spell(word)).collect();
     let lossy = words.iter().any(|(_, bytes)| bytes.is_some());
@@ -140,7 +198,13 @@ fn record(job: &Job, plan: &Plan) -> Record {
         program: plan.program.clone(),
         agent: plan.agent.as_ref().map(|(name, _)| name.clone()),
         prompt: plan.agent.as_ref().map(|(_, way)| *way),
-        state: State::Starting,
+        state,
+        queue: (state == State::Queued).then(|| Queue {
+            priority: plan.priority,
+            repo_limit: plan.repo_limit,
+            force: plan.force,
+            env: environment(),
+        }),
         reason: None,
         by: None,
         created: clock::now(),
@@ -158,13 +222,16 @@ fn record(job: &Job, plan: &Plan) -> Record {
         finish: plan.finish.clone(),
         commit: None,
         commit_problem: None,
+        error_kind: None,
+        signs: plan.signs.clone(),
+        notify: plan.notify.clone(),
         unknown: Map::new(),
     }
 }
 
 impl Supervisor {
-    /// Starts a supervisor and does not wait for it.
-    pub(crate) fn start() -> Result<Supervisor> {
+    /// Starts a supervisor and does not wait for it; what it sees of the environment may be limited to some names.
+    pub(crate) fn start(keep: Option<&[String]>) -> Result<Supervisor> {
         // What the caller has open beyond its three streams is not the job's.
         close_fds::set_fds_cloexec(3, &[]);
         let mut command = process::command(own_program());
@@ -178,10 +245,33 @@ impl Supervisor {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
+        if let Some(keep) = keep {
+            let kept = |name: &OsStr| name.to_str().is_some_and(|name| keep.iter().any(|kept| kept == name));
+            for (name, _) in std::env::vars_os().filter(|(name, _)| !kept(name)) {
+                command.env_remove(name);
+            }
+        }
         let mut child = command.spawn().context("cannot start the supervisor")?;
         let orders = child.stdin.take().context("the supervisor hears nothing")?;
         let words = child.stdout.take().context("the supervisor says nothing")?;
         Ok(Supervisor { child, orders, words: BufReader::new(words) })
+    }
+
+    /// Tells it its job, does what is to be done meanwhile, and waits until it holds the job's lock.
+    pub(crate) fn takes(&mut self, job: &Job, meanwhile: impl FnOnce() -> Result<()>) -> Result<(), Failure> {
+        self.tell(&[job.folder().as_os_str().as_bytes(), b"\0"].concat())?;
+        meanwhile().with_context(|| format!("cannot write the record in '{}'", job.folder().display()))?;
+        self.hear("locked", job)
+    }
+
+    /// Lets it start the child.
+    pub(crate) fn goes(&mut self) -> Result<(), Failure> {
+        self.tell(b"go\0")
+    }
+
+    /// Waits for the word that the child runs; the supervisor lives on without us.
+    pub(crate) fn started(mut self, job: &Job) -> Result<(), Failure> {
+        self.hear("ok", job)
     }
 
     fn tell(&mut self, order: &[u8]) -> Result<(), Failure> {
@@ -206,7 +296,7 @@ impl Supervisor {
 }
 
 /// A program that was replaced while it runs has no path any more, but can still be run.
-fn own_program() -> PathBuf {
+pub(crate) fn own_program() -> PathBuf {
     let own = std::env::current_exe().ok().filter(|path| path.exists());
     own.unwrap_or_else(|| PathBuf::from("/proc/self/exe"))
 }
@@ -236,9 +326,4 @@ fn give_up(job: &Job, mut supervisor: Supervisor) {
     }
     let _ = durable::wait_unlocked(&job.path(job::LOCK));
     let _ = supervisor.child.wait();
-}
-
-/// Waits for the word that the child runs; the supervisor lives on without us.
-fn listen(job: &Job, mut supervisor: Supervisor) -> Result<(), Failure> {
-    supervisor.hear("ok", job)
 }

@@ -10,7 +10,7 @@ use shared::config::layer::parse_duration;
 use shared::repository::Repository;
 
 use crate::job::Jobs;
-use crate::{launch, list, logs, status, stop, wait};
+use crate::{launch, list, logs, run, status, stop, wait};
 
 /// Run agents and other commands in the background, inside limits
 #[derive(Debug, Parser)]
@@ -25,6 +25,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Launch(launch::Args),
+    Run(run::Args),
     Status(status::Args),
     List(list::Args),
     Logs(logs::Args),

@@ -18,6 +18,7 @@ use shared::slug::Slug;
 
 use crate::link;
 use crate::listing::Broken;
+use crate::queue;
 use crate::record::{Record, State};
 
 /// All jobs of this user, or those of one repository.
@@ -83,6 +84,11 @@ impl Jobs {
             Some(repository) => Ok(Jobs::of_repository(&repository.key())?),
             None => Ok(Jobs::of_user()?),
         }
+    }
+
+    /// Starts jobs that wait, if there are places for them.
+    pub(crate) fn go_on(&self) {
+        queue::go_on(&self.root);
     }
 
     /// Returns the folder of one repository's jobs.
@@ -169,6 +175,16 @@ impl Job {
         format!("{}#{}", self.slug, self.number)
     }
 
+    /// Returns the folder of its repository's jobs.
+    pub(crate) fn repository(&self) -> PathBuf {
+        self.folder.ancestors().nth(2).unwrap_or(&self.folder).to_owned()
+    }
+
+    /// Returns the folder of all jobs.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.folder.ancestors().nth(3).unwrap_or(&self.folder).to_owned()
+    }
+
     /// Returns its slug.
     pub(crate) fn slug(&self) -> &Slug {
         &self.slug
@@ -192,6 +208,13 @@ impl Job {
     /// Says whether a process of ours watches over it.
     pub(crate) fn is_live(&self) -> Result<bool> {
         durable::is_locked(&self.path(LOCK))
+    }
+
+    /// Says whether its end is still to come: it lives, or waits for a place.
+    pub(crate) fn is_unended(&self) -> Result<bool> {
+        // Twice, because one that waited may have been started between the looks.
+        let waits = || self.load().is_ok_and(|record| record.state == State::Queued);
+        Ok(self.is_live()? || waits() || self.is_live()?)
     }
 
     /// Reads its record as it stands on disk.

@@ -24,12 +24,26 @@ use crate::agent::Agent;
 use crate::begin::{self, Supervisor};
 use crate::cli;
 use crate::fill;
+use crate::job::Jobs;
+use crate::notify::Notify;
+use crate::pause::{self, Signs};
 use crate::place::Place;
-use crate::record::{Finish, PromptWay};
+use crate::record::{Finish, PromptWay, State};
+use crate::run::{self, Signals};
 
 /// Start an agent or a command in the background and return as soon as it runs
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    what: What,
+    /// Stay in the foreground, show what it prints and wait for its end, as run does
+    #[arg(long)]
+    foreground: bool,
+}
+
+/// What is to be launched, and how.
+#[derive(Debug, clap::Args)]
+pub(crate) struct What {
     /// Task to work on, in its worktree, with its agent, title and goal
     #[arg(conflicts_with = "worktree", add = ArgValueCompleter::new(shared::app::complete_task))]
     task: Option<String>,
@@ -39,7 +53,7 @@ pub(crate) struct Args {
     /// Agent to start
     #[arg(long, value_name = "name", conflicts_with = "command")]
     agent: Option<String>,
-    /// What the agent is asked; a task has its own
+    /// What the agent is asked, - is standard input; a task has its own
     #[arg(long, value_name = "text", conflicts_with = "prompt_file")]
     prompt: Option<String>,
     /// File that holds what the agent is asked; - is standard input
@@ -51,9 +65,15 @@ pub(crate) struct Args {
     /// Name of the job; that of the task or branch if not given
     #[arg(long, value_name = "slug")]
     name: Option<Slug>,
+    /// Start it before others that wait, the higher the sooner; that of the task if not given
+    #[arg(long, value_name = "n", allow_negative_numbers = true)]
+    priority: Option<i64>,
     /// Allow other live jobs in the same worktree
     #[arg(long)]
     share: bool,
+    /// Start the agent although it is paused after an error of quota or login
+    #[arg(long)]
+    force: bool,
     /// Say what would be started and start nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -79,6 +99,13 @@ pub(crate) struct Plan {
     pub(crate) grace: Duration,
     pub(crate) finish: Option<Finish>,
     pub(crate) share: bool,
+    pub(crate) priority: i64,
+    /// How many jobs of the repository may live; 0 is no limit.
+    pub(crate) repo_limit: u64,
+    /// Whether a paused agent may start.
+    pub(crate) force: bool,
+    pub(crate) signs: Option<Signs>,
+    pub(crate) notify: Option<Notify>,
 }
 
 #[derive(Debug, Serialize)]
@@ -91,19 +118,35 @@ struct Launched {
     agent: Option<String>,
     command: Vec<String>,
     log: Option<String>,
+    /// Running or queued; none in a dry run.
+    state: Option<State>,
     dry_run: bool,
 }
 
 pub(crate) fn run(cx: Context, global: &Global, args: Args) -> Result<Status, Failure> {
+    launch(cx, global, args.what, args.foreground)
+}
+
+/// Starts what is asked for, and in the foreground waits for its end.
+pub(crate) fn launch(cx: Context, global: &Global, args: What, foreground: bool) -> Result<Status, Failure> {
+    let signals = foreground.then(Signals::listen).transpose().context("cannot listen for signals")?;
     // Before the planning, so that it gets ready meanwhile.
-    let supervisor = if args.dry_run { None } else { Some(Supervisor::start()?) };
+    let supervisor = if args.dry_run { None } else { Some(Supervisor::start(None)?) };
     let (cx, args) = move_to_worktree(cx, global, args)?;
     let plan = plan(&cx, args)?;
     let start = |supervisor: Supervisor| {
         fill::fill(&cx, &plan.place)?;
         begin::begin(&cx, &plan, supervisor)
     };
-    let job = supervisor.map(start).transpose()?;
+    let begun = supervisor.map(start).transpose()?;
+    let state = begun.as_ref().map(|begun| begun.state);
+    let job = begun.map(|begun| begun.job);
+    if let Some(job) = job.as_ref().filter(|_| state == Some(State::Queued)) {
+        cx.output.note(format!("'{}' waits for a place: as many jobs live as may", job.id()));
+    }
+    if let (Some(job), Some(signals)) = (&job, &signals) {
+        return run::accompany(&cx, job, signals);
+    }
     cx.output.answer(&Launched {
         id: job.as_ref().map(crate::job::Job::id),
         slug: plan.slug.clone(),
@@ -112,13 +155,14 @@ pub(crate) fn run(cx: Context, global: &Global, args: Args) -> Result<Status, Fa
         agent: plan.agent.as_ref().map(|(name, _)| name.clone()),
         command: plan.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
         log: job.as_ref().map(|job| job.path(crate::job::LOG).display().to_string()),
+        state,
         dry_run: job.is_none(),
     })?;
     Ok(Status::Done)
 }
 
 /// A worktree that is named may be of another repository; what a hook says in `GIT_DIR` still counts.
-fn move_to_worktree(cx: Context, global: &Global, mut args: Args) -> Result<(Context, Args), Failure> {
+fn move_to_worktree(cx: Context, global: &Global, mut args: What) -> Result<(Context, What), Failure> {
     let Some(worktree) = &args.worktree else { return Ok((cx, args)) };
     if std::env::var_os("GIT_DIR").is_some() {
         return Ok((cx, args));
@@ -135,7 +179,7 @@ fn move_to_worktree(cx: Context, global: &Global, mut args: Args) -> Result<(Con
     Ok((cx, args))
 }
 
-fn plan(cx: &Context, args: Args) -> Result<Plan, Failure> {
+fn plan(cx: &Context, args: What) -> Result<Plan, Failure> {
     let repository = cx.repository()?;
     let config = cx.config()?;
     let task = find_task(cx, repository, args.task.as_deref())?;
@@ -154,6 +198,14 @@ fn plan(cx: &Context, args: Args) -> Result<Plan, Failure> {
     if let (Some((name, _)), None) = (&agent, &prompt) {
         return Err(Failure::usage(format!("the agent '{name}' needs --prompt or --prompt-file")));
     }
+    let signs = match &agent {
+        Some((name, _)) if !args.force => {
+            pause::refuse(&Jobs::of_user()?.folder_of(""), name)?;
+            Some(Signs::of(config, name)?)
+        }
+        Some((name, _)) => Some(Signs::of(config, name)?),
+        None => None,
+    };
     let program = find_program(&command[0], &place.worktree, agent.is_some())?;
     let timeout = match args.timeout {
         Some(timeout) => Some(timeout).filter(|timeout| !timeout.is_zero()),
@@ -164,6 +216,8 @@ fn plan(cx: &Context, args: Args) -> Result<Plan, Failure> {
         common_dir: repository.common_dir().to_owned(),
         slug: args.name.or_else(|| task.as_ref().map(|task| task.slug.clone())).unwrap_or_else(|| place.slug()),
         finish: finish(config, repository, task.as_ref(), &place)?,
+        priority: args.priority.or_else(|| task.as_ref().map(|task| task.priority)).unwrap_or_default(),
+        repo_limit: config.integer("worker.max-concurrency-repo")?,
         task: task.map(|task| task.id),
         place,
         program,
@@ -173,6 +227,9 @@ fn plan(cx: &Context, args: Args) -> Result<Plan, Failure> {
         timeout,
         grace: config.duration("worker.grace")?.unwrap_or_default(),
         share: args.share,
+        force: args.force,
+        signs,
+        notify: Notify::of(config)?,
     })
 }
 
@@ -213,7 +270,8 @@ fn prompt(
     file: Option<&Path>,
     task: Option<&Task>,
 ) -> Result<Option<Vec<u8>>, Failure> {
-    if let Some(text) = text {
+    let file = if text.as_deref() == Some("-") { Some(Path::new("-")) } else { file };
+    if let Some(text) = text.filter(|text| text != "-") {
         return Ok(Some(text.into_bytes()));
     }
     if let Some(file) = file {

@@ -20,6 +20,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     let jobs = if args.all { Jobs::of_user()? } else { Jobs::here(cx)? };
+    jobs.go_on();
     let listing = if args.live { jobs.list_live()? } else { jobs.list()? };
     ShownJobs::new(cx, listing).answer(cx)?;
     Ok(Status::Done)

@@ -17,8 +17,8 @@ use shared::slug::Slug;
 
 use crate::index::{self, Head, Index, Line, Stamp, Store};
 use crate::job::{self, Job, Jobs, names, numbers};
-use crate::live;
 use crate::record::{Record, State};
+use crate::{live, queue};
 
 /// How many of those that ended are shown beside the living.
 const LATELY: usize = 10;
@@ -132,7 +132,7 @@ impl Jobs {
     pub(crate) fn list_live(&self) -> Result<Listing> {
         let mut listing = Listing::default();
         for repository in self.folders()? {
-            live::noted(&repository).into_iter().filter(Job::exists).for_each(|job| listing.add(job));
+            unended(&repository).into_iter().for_each(|job| listing.add(job));
         }
         listing.jobs.retain(|entry| !entry.state.is_terminal());
         listing.sort();
@@ -143,7 +143,7 @@ impl Jobs {
     pub(crate) fn list_lately(&self) -> Result<Listing> {
         let mut listing = Listing::default();
         for repository in self.folders()? {
-            lately(&repository, &mut listing)?;
+            lately(&repository, LATELY, &mut listing)?;
         }
         listing.sort();
         let (live, mut ended): (Vec<_>, Vec<_>) =
@@ -181,7 +181,7 @@ fn scan_for_latest(repository: &Path) -> Result<Option<(Job, Result<Record>)>> {
 }
 
 /// Reads all jobs of a repository and mends its index.
-fn all_of(repository: &Path, listing: &mut Listing) -> Result<()> {
+pub(crate) fn all_of(repository: &Path, listing: &mut Listing) -> Result<()> {
     let (mut index, found) = look(repository)?;
     let (mut fresh, mut known) = (Vec::new(), Vec::new());
     for Found { slug, folder, numbers } in found {
@@ -265,13 +265,13 @@ fn add_some<'a>(repository: &Path, entries: impl Iterator<Item = &'a Entry>) {
     }
 }
 
-/// Reads what lives and what ended lately in a repository.
-fn lately(repository: &Path, listing: &mut Listing) -> Result<()> {
-    let mut tail = index::tail(repository, LATELY);
+/// Reads what lives in a repository, and about so many that ended lately.
+pub(crate) fn lately(repository: &Path, count: usize, listing: &mut Listing) -> Result<()> {
+    let mut tail = index::tail(repository, count);
     if tail.is_damaged {
         let mut all = Listing::default();
         all_of(repository, &mut all)?;
-        tail = index::tail(repository, LATELY);
+        tail = index::tail(repository, count);
         if tail.is_damaged {
             // It cannot be mended here.
             listing.jobs.append(&mut all.jobs);
@@ -279,7 +279,7 @@ fn lately(repository: &Path, listing: &mut Listing) -> Result<()> {
             return Ok(());
         }
     }
-    let noted = live::noted(repository);
+    let noted = unended(repository);
     for ((slug, number), line) in &tail.lines {
         let Ok(slug) = slug.parse::<Slug>() else { continue };
         let job = Job::numbered(&repository.join(slug.as_str()), &slug, *number);
@@ -293,8 +293,19 @@ fn lately(repository: &Path, listing: &mut Listing) -> Result<()> {
             listing.add(job);
         }
     }
-    noted.into_iter().filter(Job::exists).for_each(|job| listing.add(job));
+    noted.into_iter().for_each(|job| listing.add(job));
     Ok(())
+}
+
+/// Lists the jobs that are noted as living or waiting, some of which may have ended.
+pub(crate) fn unended(repository: &Path) -> Vec<Job> {
+    let mut jobs = live::noted(repository);
+    // One that is being started is noted in both.
+    jobs.extend(queue::entries_of(repository));
+    jobs.sort_by(|a, b| a.folder().cmp(b.folder()));
+    jobs.dedup();
+    jobs.retain(Job::exists);
+    jobs
 }
 
 /// git's own word for "look, but touch nothing that you need not".

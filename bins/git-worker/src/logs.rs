@@ -125,7 +125,7 @@ fn show(cx: &Context, job: &Job, mut log: File, voice: &Voice<'_>, follow: bool)
     let mut rest = Vec::new();
     loop {
         // Asked before the reading: what a dead job has printed is all there.
-        let live = follow && job.is_live()?;
+        let live = follow && job.is_unended()?;
         loop {
             let n = log.read(&mut buffer).context("cannot read the log")?;
             if n == 0 {
@@ -150,7 +150,7 @@ fn show(cx: &Context, job: &Job, mut log: File, voice: &Voice<'_>, follow: bool)
 }
 
 /// Says whether standard output is a pipe whose reader went away.
-fn nobody_reads() -> bool {
+pub(crate) fn nobody_reads() -> bool {
     let stdout = std::io::stdout();
     let mut sources = [PollFd::new(&stdout, PollFlags::empty())];
     let asked = poll(&mut sources, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));

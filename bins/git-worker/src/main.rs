@@ -15,17 +15,23 @@ mod list;
 mod listing;
 mod live;
 mod logs;
+mod notify;
 mod output;
+mod pause;
 mod place;
+mod queue;
 mod record;
+mod run;
 mod shown;
 mod signals;
 mod status;
 mod stop;
 mod supervise;
 mod tree;
+mod unseen;
 mod wait;
 mod watch;
+mod watched;
 
 use std::process::ExitCode;
 
@@ -38,10 +44,14 @@ fn main() -> ExitCode {
     if supervise::is_asked_for() {
         return supervise::run().into();
     }
+    if queue::is_asked_for() {
+        return queue::run().into();
+    }
     app::run(|cli: Cli| {
         let cx = Context::open(&cli.global)?;
         match cli.command {
             Command::Launch(args) => launch::run(cx, &cli.global, args),
+            Command::Run(args) => run::run(cx, &cli.global, args),
             Command::Status(args) => status::run(&cx, args),
             Command::List(args) => list::run(&cx, args),
             Command::Logs(args) => logs::run(&cx, args),

@@ -18,6 +18,9 @@ use shared::process::{Identity, boot_id};
 use shared::registry::Repo;
 use shared::slug::Slug;
 
+use crate::notify::Notify;
+use crate::pause::Signs;
+
 /// A job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Record {
@@ -44,6 +47,9 @@ pub(crate) struct Record {
     /// How the prompt reaches the agent; none without an agent.
     pub(crate) prompt: Option<PromptWay>,
     pub(crate) state: State,
+    /// What counted, or counts, while it waited for a place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) queue: Option<Queue>,
     pub(crate) reason: Option<String>,
     /// Who ended it: `user`, `job …`, `timeout`, `stall`, `budget`, `signal`, `launch`.
     pub(crate) by: Option<String>,
@@ -68,9 +74,34 @@ pub(crate) struct Record {
     pub(crate) commit: Option<String>,
     /// Why uncommitted work was left as it is.
     pub(crate) commit_problem: Option<String>,
+    /// What kept the agent from its work: `quota`, `auth`.
+    #[serde(default)]
+    pub(crate) error_kind: Option<String>,
+    /// By what that is seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) signs: Option<Signs>,
+    /// Who is told of the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) notify: Option<Notify>,
     /// What a newer version added.
     #[serde(flatten)]
     pub(crate) unknown: Map<String, Value>,
+}
+
+/// What is needed of a job that waits for a place.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Queue {
+    /// The higher, the sooner.
+    pub(crate) priority: i64,
+    /// How many jobs of its repository may live; 0 is no limit.
+    #[serde(default)]
+    pub(crate) repo_limit: u64,
+    /// Whether it may start though its agent is paused.
+    #[serde(default)]
+    pub(crate) force: bool,
+    /// Names of the variables that its launch saw; whoever starts it passes no others on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) env: Vec<String>,
 }
 
 /// How far a job is.

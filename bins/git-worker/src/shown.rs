@@ -8,6 +8,7 @@ use shared::output::{Foreign, SCHEMA};
 
 use crate::job;
 use crate::listing::{Broken, Entry, Listing};
+use crate::pause::Pause;
 use crate::record::Record;
 
 /// What is printed at once.
@@ -18,6 +19,8 @@ const PIECE: usize = 64 * 1024;
 pub(crate) struct ShownJobs {
     jobs: Vec<Entry>,
     broken: Vec<Broken>,
+    /// Agents that are not started for now, where that is asked for.
+    paused: Option<Vec<Pause>>,
 }
 
 impl ShownJobs {
@@ -26,7 +29,16 @@ impl ShownJobs {
         for broken in &listing.broken {
             cx.output.warn(format!("job '{}': {}", broken.id, broken.why));
         }
-        ShownJobs { jobs: listing.jobs, broken: listing.broken }
+        ShownJobs { jobs: listing.jobs, broken: listing.broken, paused: None }
+    }
+
+    /// Names the agents that are paused as well.
+    pub(crate) fn with_paused(self, cx: &Context, paused: Vec<Pause>) -> ShownJobs {
+        for Pause { agent, kind, until, job } in &paused {
+            cx.output
+                .note(format!("the agent '{agent}' is paused until {until}, after an error of kind {kind} in '{job}'"));
+        }
+        ShownJobs { paused: Some(paused), ..self }
     }
 
     /// Prints the answer.
@@ -46,7 +58,12 @@ impl ShownJobs {
             }
         }
         let broken = serde_json::to_string(&self.broken).context("cannot write the answer as JSON")?;
-        text.push_str(&format!("],\"broken\":{broken}}}\n"));
+        text.push_str(&format!("],\"broken\":{broken}"));
+        if let Some(paused) = &self.paused {
+            let paused = serde_json::to_string(paused).context("cannot write the answer as JSON")?;
+            text.push_str(&format!(",\"paused\":{paused}"));
+        }
+        text.push_str("}\n");
         cx.output.raw(text.as_bytes())
     }
 
@@ -62,7 +79,7 @@ impl ShownJobs {
 }
 
 /// Appends a job: its record, and what follows from it.
-fn append_json(text: &mut String, entry: &Entry) -> Result<()> {
+pub(crate) fn append_json(text: &mut String, entry: &Entry) -> Result<()> {
     let record = entry.json()?;
     text.push_str(record.strip_suffix('}').context("a record is an object")?);
     let folder = serde_json::to_string(&entry.job.folder().to_string_lossy())?;

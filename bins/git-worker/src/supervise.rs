@@ -28,7 +28,7 @@ use crate::job::{self, Job};
 use crate::output::Capture;
 use crate::record::{PromptWay, Record, State};
 use crate::signals::Signals;
-use crate::{last, link, watch};
+use crate::{last, link, notify, queue, watch};
 
 /// The word in a supervisor's command line; no subcommand that a user is shown.
 pub(crate) const WORD: &str = "supervise";
@@ -61,6 +61,11 @@ pub(crate) fn run() -> Status {
             settle(&mut held);
             let end = watch::watch(&mut held);
             last::word(&mut held, end);
+            let (job, record) = (held.job.clone(), held.record.clone());
+            // Its lock is its place: let go before somebody else is told.
+            drop(held);
+            queue::wake(&job.root());
+            notify::tell(&job, &record);
             Status::Done
         }
         Err(error) => {
