@@ -1,6 +1,7 @@
 //! git-worker as a user runs it.
 
 mod commit;
+mod corrupt;
 mod crash;
 mod index;
 mod launch;
@@ -8,6 +9,7 @@ mod list;
 mod logs;
 mod pause;
 mod queue;
+mod retry;
 mod room;
 mod run;
 mod status;

@@ -373,12 +373,16 @@ fn git_worker_answers_as_its_schemas_say() {
     story.asks(0, &["launch", "--share", "--name", "queued", "--", "true"]);
     story.asks(0, &["status", "--all"]);
     story.asks(0, &["list"]);
+    story.asks(128, &["retry", "queued"]);
+    story.asks(0, &["retry", "one", "--prompt", "and more", "-n"]);
+    story.asks(0, &["retry", "one", "--prompt", "and more"]);
+    story.asks(0, &["stop", "one"]);
     story.asks(0, &["stop", "queued"]);
     story.asks(1, &["wait", "queued"]);
     story.asks(0, &["stop", "--grace", "0", "main"]);
     story.asks(0, &["stop", "main"]);
     story.asks(1, &["wait", "main"]);
-    story.asks(0, &["wait", "one", "--timeout", "30s"]);
+    story.asks(0, &["wait", "one#1", "--timeout", "30s"]);
     story.asks(0, &["logs", "main"]);
     story.asks(0, &["list"]);
     story.asks(0, &["status", "--all"]);

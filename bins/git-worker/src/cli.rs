@@ -10,7 +10,7 @@ use shared::config::layer::parse_duration;
 use shared::repository::Repository;
 
 use crate::job::Jobs;
-use crate::{launch, list, logs, run, status, stop, wait};
+use crate::{launch, list, logs, retry, run, status, stop, wait};
 
 /// Run agents and other commands in the background, inside limits
 #[derive(Debug, Parser)]
@@ -26,6 +26,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Launch(launch::Args),
     Run(run::Args),
+    Retry(retry::Args),
     Status(status::Args),
     List(list::Args),
     Logs(logs::Args),

@@ -28,7 +28,7 @@ use crate::job::Jobs;
 use crate::notify::Notify;
 use crate::pause::{self, Signs};
 use crate::place::Place;
-use crate::record::{Finish, PromptWay, State};
+use crate::record::{Finish, PromptWay, Record, State};
 use crate::run::{self, Signals};
 
 /// Start an agent or a command in the background and return as soon as it runs
@@ -59,6 +59,9 @@ pub(crate) struct What {
     /// File that holds what the agent is asked; - is standard input
     #[arg(long, value_name = "file", value_hint = ValueHint::FilePath)]
     prompt_file: Option<PathBuf>,
+    /// The prompt of a job that is launched once more.
+    #[arg(skip)]
+    prompt_bytes: Option<Vec<u8>>,
     /// Stop it after this time, such as 90s, 10m or 2h; 0 is never
     #[arg(long, value_name = "time", value_parser = cli::duration)]
     timeout: Option<Duration>,
@@ -80,6 +83,28 @@ pub(crate) struct What {
     /// Program to run and its arguments
     #[arg(last = true, value_name = "command", value_hint = ValueHint::CommandWithArguments)]
     command: Vec<OsString>,
+}
+
+impl What {
+    /// Returns what launches a recorded job once more, with this prompt.
+    pub(crate) fn again(record: &Record, prompt: Option<Vec<u8>>, share: bool, force: bool, dry_run: bool) -> What {
+        What {
+            task: record.task.clone(),
+            worktree: record.task.is_none().then(|| record.worktree_path()),
+            agent: record.agent.clone(),
+            prompt: None,
+            prompt_file: None,
+            prompt_bytes: prompt,
+            // One that had no limit gets none, whatever the settings say by now.
+            timeout: Some(record.timeout_ms.map_or(Duration::ZERO, Duration::from_millis)),
+            name: Some(record.slug.clone()),
+            priority: record.queue.as_ref().map(|queue| queue.priority),
+            share,
+            force,
+            dry_run,
+            command: if record.agent.is_some() { Vec::new() } else { record.command_line() },
+        }
+    }
 }
 
 /// What is to be started.
@@ -194,7 +219,10 @@ fn plan(cx: &Context, args: What) -> Result<Plan, Failure> {
     }
     let asked = Asked { agent: args.agent, command: args.command };
     let (command, agent) = command(config, asked, task.as_ref(), &place.worktree)?;
-    let prompt = prompt(repository, args.prompt, args.prompt_file.as_deref(), task.as_ref())?;
+    let prompt = match args.prompt_bytes {
+        Some(prompt) => Some(prompt),
+        None => prompt(repository, args.prompt, args.prompt_file.as_deref(), task.as_ref())?,
+    };
     if let (Some((name, _)), None) = (&agent, &prompt) {
         return Err(Failure::usage(format!("the agent '{name}' needs --prompt or --prompt-file")));
     }

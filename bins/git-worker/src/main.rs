@@ -21,6 +21,7 @@ mod pause;
 mod place;
 mod queue;
 mod record;
+mod retry;
 mod run;
 mod shown;
 mod signals;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Launch(args) => launch::run(cx, &cli.global, args),
             Command::Run(args) => run::run(cx, &cli.global, args),
+            Command::Retry(args) => retry::run(cx, &cli.global, args),
             Command::Status(args) => status::run(&cx, args),
             Command::List(args) => list::run(&cx, args),
             Command::Logs(args) => logs::run(&cx, args),

@@ -27,7 +27,7 @@ impl ShownJobs {
     /// Shows all that was read; names on stderr what could not be.
     pub(crate) fn new(cx: &Context, listing: Listing) -> ShownJobs {
         for broken in &listing.broken {
-            cx.output.warn(format!("job '{}': {}", broken.id, broken.why));
+            cx.output.warn(format!("the record of job '{}' is corrupt: {}", broken.id, broken.why));
         }
         ShownJobs { jobs: listing.jobs, broken: listing.broken, paused: None }
     }
@@ -58,7 +58,7 @@ impl ShownJobs {
             }
         }
         let broken = serde_json::to_string(&self.broken).context("cannot write the answer as JSON")?;
-        text.push_str(&format!("],\"broken\":{broken}"));
+        text.push_str(&format!("],\"broken\":{broken},\"corrupt\":{broken}"));
         if let Some(paused) = &self.paused {
             let paused = serde_json::to_string(paused).context("cannot write the answer as JSON")?;
             text.push_str(&format!(",\"paused\":{paused}"));
