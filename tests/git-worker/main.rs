@@ -2,14 +2,21 @@
 
 mod cap;
 mod commit;
+mod corrupt;
 mod crash;
+mod index;
 mod launch;
 mod list;
 mod logs;
+mod pause;
+mod queue;
 mod redact;
+mod retry;
 mod room;
+mod run;
 mod snapshots;
 mod stall;
 mod status;
 mod stop;
+mod unseen;
 mod wait;

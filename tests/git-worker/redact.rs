@@ -153,3 +153,24 @@ fn an_error_names_no_secret() {
     let record: Value = room.job("bad");
     assert!(!record.to_string().contains("value-of-mine"), "{record}");
 }
+
+#[test]
+fn what_holds_a_secret_is_neither_queued_nor_launched_once_more() {
+    let room = Room::new();
+    room.user_config("[worker]\nmax-concurrency = 1\n");
+    let secret = "pl4nted/secret+value";
+    let launch = |name: &str, script: &str| {
+        let mut command = room.command("git-worker");
+        command.args(["launch", "--share", "--name", name, "--", "sh", "-c", script]).env("MY_TOKEN", secret);
+        Ran::new("launch".to_owned(), command.output().unwrap())
+    };
+    launch("first", &format!("sleep 60; echo {secret}")).succeeds();
+    launch("second", &format!("echo {secret}")).exits(128).warns("secret").warns("environment");
+    launch("third", "echo harmless").succeeds().prints("third#1\n");
+    assert_eq!(room.worker(&["list", "--json"]).json()["jobs"].as_array().unwrap().len(), 2);
+    room.worker(&["stop", "--grace", "0", "first"]).succeeds();
+    room.worker(&["wait", "third"]).succeeds();
+    room.worker(&["retry", "first"]).exits(128).warns("first#1").warns("secret");
+    room.worker(&["retry", "third"]).succeeds();
+    assert_eq!(holding(&room.state(), &[secret.to_owned()]), Vec::<String>::new());
+}

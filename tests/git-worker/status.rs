@@ -139,7 +139,7 @@ fn an_unknown_job_is_no_job() {
 }
 
 #[test]
-fn the_latest_of_each_name_is_shown() {
+fn what_ended_lately_is_shown_the_latest_first() {
     let room = Room::new();
     for name in ["a", "a", "b"] {
         let id = room.sh(name, "true");
@@ -147,7 +147,7 @@ fn the_latest_of_each_name_is_shown() {
     }
     let ran = room.worker(&["status", "--json"]).succeeds().json();
     let ids: Vec<&str> = ran["jobs"].as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap()).collect();
-    assert_eq!(ids, ["b#1", "a#2"]);
+    assert_eq!(ids, ["b#1", "a#2", "a#1"]);
     room.worker(&["status", "--latest"]).succeeds().says("b#1  completed");
     let elsewhere = room.run_in(room.path(), "git-worker", &["status", "--all"]).succeeds();
     elsewhere.says("a#2").says("b#1");

@@ -20,7 +20,16 @@ use check::Schemas;
 
 /// Fields that need what no story has: too many files, a path that is not UTF-8 and the like; and those of a
 /// failure that another program's story has.
-const RARE: &[&str] = &["worktree_bytes", "command_bytes", "broken", "commit_problem", "steps", "last_lines"];
+const RARE: &[&str] = &[
+    "worktree_bytes",
+    "command_bytes",
+    "broken",
+    "commit_problem",
+    "steps",
+    "last_lines",
+    "queue/properties/env",
+    "notify/properties/terminal",
+];
 
 /// Lists the commands of a program that answer, as the names of their schemas.
 fn answering(room: &Sandbox, program: &str) -> Vec<String> {
@@ -348,17 +357,32 @@ fn git_worker_answers_as_its_schemas_say() {
     let mut story = Story::of("git-worker");
     story.room.run("git-task", &["add", "one"]).succeeds();
     story.room.run("git-task", &["worktree", "add", "one"]).succeeds();
-    story.room.user_config("[agents.echo]\ncommand = [\"sh\", \"-c\", \"echo done > file; echo $0\"]\n");
+    let agents = "[agents.echo]\ncommand = [\"sh\", \"-c\", \"echo done > file; echo $0\"]\n\
+        [agents.poor]\ncommand = [\"sh\", \"-c\", \"echo quota exceeded; exit 1\"]\n[notify]\ncommand = [\"true\"]\n";
+    story.room.user_config(agents);
     story.asks(0, &["launch", "-n", "--", "true"]);
     story.asks(0, &["launch", "one", "--agent", "echo", "--prompt", "a line\nand another"]);
     story.asks(0, &["wait", "one", "--timeout", "30s"]);
     story.asks(0, &["launch", "--timeout", "1h", "--", "sh", "-c", "echo '::milestone:: hello'; exec sleep 60"]);
     story.asks(0, &["status", "--all"]);
     story.asks(128, &["wait", "main", "--timeout", "1ms"]);
+    story.asks(1, &["run", "--share", "--name", "poor", "--agent", "poor", "--prompt", "x"]);
+    story.asks(1, &["wait", "poor"]);
+    story.asks(128, &["launch", "--share", "--agent", "poor", "--prompt", "x"]);
+    story.room.user_config(&format!("{agents}[worker]\nmax-concurrency = 1\n"));
+    story.asks(0, &["launch", "--share", "--name", "queued", "--", "true"]);
+    story.asks(0, &["status", "--all"]);
+    story.asks(0, &["list"]);
+    story.asks(128, &["retry", "queued"]);
+    story.asks(0, &["retry", "one", "--prompt", "and more", "-n"]);
+    story.asks(0, &["retry", "one", "--prompt", "and more"]);
+    story.asks(0, &["stop", "one"]);
+    story.asks(0, &["stop", "queued"]);
+    story.asks(1, &["wait", "queued"]);
     story.asks(0, &["stop", "--grace", "0", "main"]);
     story.asks(0, &["stop", "main"]);
     story.asks(1, &["wait", "main"]);
-    story.asks(0, &["wait", "one", "--timeout", "30s"]);
+    story.asks(0, &["wait", "one#1", "--timeout", "30s"]);
     story.asks(0, &["logs", "main"]);
     story.asks(0, &["logs", "main", "--milestones"]);
     let tree = story.room.path().join("restored");

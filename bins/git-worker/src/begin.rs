@@ -24,9 +24,11 @@ use shared::output::SCHEMA;
 use shared::own_folder;
 use shared::process::{self, Identity, boot_id};
 
+use crate::event::Events;
 use crate::job::{self, Job, Jobs};
 use crate::launch::Plan;
-use crate::record::{Record, State, spell};
+use crate::queue::{self, Turn};
+use crate::record::{Queue, Record, State, spell};
 use crate::rules::millis;
 use crate::{given, link, live, supervise};
 
@@ -38,43 +40,71 @@ pub(crate) struct Supervisor {
     words: BufReader<ChildStdout>,
 }
 
-/// Starts what is planned and returns once the child runs and its record is on disk.
-pub(crate) fn begin(cx: &Context, plan: &Plan, mut supervisor: Supervisor) -> Result<Job, Failure> {
+/// A job that was launched, and whether it has to wait.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    pub(crate) job: Job,
+    pub(crate) state: State,
+}
+
+/// Starts what is planned and returns once the child runs and its record is on disk, or once it waits for a place.
+pub(crate) fn begin(cx: &Context, plan: &Plan, mut supervisor: Supervisor) -> Result<Begun, Failure> {
     let jobs = Jobs::of_user()?;
+    let turn = Turn::take_if_needed(&jobs.folder_of(""), plan.repo_limit)?;
+    // Who waits comes first.
+    turn.iter().try_for_each(Turn::fill)?;
     let folder = jobs.folder_of(&plan.repo.key);
     durable::private_folder(&folder)?;
     let guard = Lock::acquire(&folder.join(".lock"), durable::PATIENCE)?;
     if !plan.share {
         refuse_company(&folder, &plan.place.worktree)?;
     }
+    let full = turn.as_ref().filter(|turn| !turn.has_room(&folder, plan.repo_limit));
     let job = Job::create(&folder, &plan.slug)?;
-    if let Err(failure) = lay_out(&folder, &job, plan, &mut supervisor) {
+    let laid_out = match full {
+        Some(_) => write_queued(&folder, &job, plan),
+        None => lay_out(&folder, &job, plan, &mut supervisor),
+    };
+    if let Err(failure) = laid_out {
         live::remove(&folder, &job);
+        queue::remove(&job);
         discard(&job);
         return Err(failure);
     }
     let hidden = own_folder::hide(&plan.common_dir);
     drop(guard);
-
+    let linked = || {
+        let linked = hidden.and_then(|()| link::point(&plan.place.worktree, &job.path(job::LOG), &folder));
+        if let Err(error) = linked {
+            cx.output.warn(format!("no link to the log in the worktree: {error:#}"));
+        }
+    };
+    if let Some(turn) = full {
+        drop(supervisor);
+        flush(&job).with_context(|| format!("cannot flush the record of '{}'", job.id()))?;
+        linked();
+        // A job may have ended before it could see that somebody waits.
+        turn.fill()?;
+        return Ok(Begun { state: job.load()?.state, job });
+    }
+    drop(turn);
     // While it starts: what it need not wait for.
     if let Err(error) = flush(&job) {
         give_up(&job, supervisor);
         let failure = Failure::from(error.context(format!("cannot flush the record of '{}'", job.id())));
         return Err(failure);
     }
-    let linked = hidden.and_then(|()| link::point(&plan.place.worktree, &job.path(job::LOG), &folder));
-    if let Err(error) = linked {
-        cx.output.warn(format!("no link to the log in the worktree: {error:#}"));
-    }
-    listen(&job, supervisor)?;
-    Ok(job)
+    linked();
+    supervisor.started(&job)?;
+    Ok(Begun { job, state: State::Running })
 }
 
 fn refuse_company(folder: &Path, worktree: &Path) -> Result<(), Failure> {
-    for job in live::list(folder) {
-        let works_here = job.load().is_ok_and(|record| record.worktree_path() == worktree);
-        if works_here {
-            let message = format!("job '{}' works in '{}'", job.id(), worktree.display());
+    for job in live::list(folder).into_iter().chain(queue::entries_of(folder)) {
+        let record = job.load().ok().filter(|record| record.worktree_path() == worktree);
+        if let Some(record) = record.filter(|record| !record.state.is_terminal()) {
+            let does = if record.state == State::Queued { "waits to work" } else { "works" };
+            let message = format!("job '{}' {does} in '{}'", job.id(), worktree.display());
             let hint = "--share lets two jobs work in one worktree; 'git worker wait' waits for the end of one";
             return Err(Failure::could_not("busy-worktree", message).hint(hint));
         }
@@ -84,38 +114,65 @@ fn refuse_company(folder: &Path, worktree: &Path) -> Result<(), Failure> {
 
 /// Writes all that the supervisor needs and lets it go, once it holds the lock; nothing here is acknowledged yet.
 fn lay_out(folder: &Path, job: &Job, plan: &Plan, supervisor: &mut Supervisor) -> Result<(), Failure> {
-    supervisor.tell(&[job.folder().as_os_str().as_bytes(), b"\0"].concat())?;
-    let beside = job.path(".job.json.new");
-    let cleaned = plan.prompt.as_ref().map(|prompt| plan.secrets.clean(prompt).0);
-    let record = record(job, plan);
-    let write = || -> Result<()> {
-        if let Some(prompt) = &cleaned {
-            create(&job.path(job::PROMPT), prompt)?;
-        }
-        // Here and not in the supervisor: the folder is flushed once, with all its files.
-        for file in [job::LOG, job::EVENTS, job::RUNNING] {
-            create(&job.path(file), b"")?;
-        }
+    let beside = job.path(BESIDE);
+    let prompt = plan.clean_prompt();
+    let record = record(job, plan, State::Starting);
+    supervisor.takes(job, || {
+        write_files(job, prompt.as_deref())?;
         live::add(folder, job)?;
         create(&beside, &record.to_bytes()?)?;
         Ok(())
-    };
-    write().with_context(|| format!("cannot write the record in '{}'", job.folder().display()))?;
-    supervisor.hear("locked", job)?;
+    })?;
     // Renamed, so that nobody reads half a record, and now, so that nobody finds it without its lock.
     fs::rename(&beside, job.path(job::RECORD)).with_context(|| format!("cannot rename '{}'", beside.display()))?;
+    job::note_latest(folder, job);
     if record.command_line() != plan.command {
         supervisor.tell(&given::words(&plan.command))?;
     }
-    if let Some(true_prompt) = plan.prompt.as_ref().filter(|prompt| Some(*prompt) != cleaned.as_ref()) {
-        supervisor.tell(&given::prompt(true_prompt))?;
+    if let Some(asked) = plan.prompt.as_ref().filter(|asked| Some(*asked) != prompt.as_ref()) {
+        supervisor.tell(&given::prompt(asked))?;
     }
-    supervisor.tell(b"go\0")
+    supervisor.goes()
 }
+
+/// Writes all that it takes to start the job when there is a place.
+fn write_queued(folder: &Path, job: &Job, plan: &Plan) -> Result<(), Failure> {
+    let record = record(job, plan, State::Queued);
+    if record.request_redacted {
+        let message = "no place is free, and what is asked for holds a secret, which is not written down to wait";
+        let hint = "let the job read the secret from its environment, or launch it when a place is free";
+        return Err(Failure::could_not("secret-request", message).hint(hint));
+    }
+    let write = || -> Result<()> {
+        write_files(job, plan.prompt.as_deref())?;
+        queue::add(job)?;
+        create(&job.path(BESIDE), &record.to_bytes()?)?;
+        Events::open(&job.path(job::EVENTS)).add("queued", serde_json::json!({ "priority": plan.priority }));
+        fs::rename(job.path(BESIDE), job.path(job::RECORD))?;
+        Ok(())
+    };
+    write().with_context(|| format!("cannot write the record in '{}'", job.folder().display()))?;
+    job::note_latest(folder, job);
+    Ok(())
+}
+
+fn write_files(job: &Job, prompt: Option<&[u8]>) -> Result<()> {
+    if let Some(prompt) = prompt {
+        create(&job.path(job::PROMPT), prompt)?;
+    }
+    // Here and not in the supervisor: the folder is flushed once, with all its files.
+    for file in [job::LOG, job::EVENTS, job::RUNNING] {
+        create(&job.path(file), b"")?;
+    }
+    Ok(())
+}
+
+/// What is renamed to be the record.
+const BESIDE: &str = ".job.json.new";
 
 /// Takes back a job that never started: its own files by name, then the folder if nothing else is in it.
 fn discard(job: &Job) {
-    let files = [job::RECORD, ".job.json.new", job::LOG, job::EVENTS, job::RUNNING, job::PROMPT, job::LOCK];
+    let files = [job::RECORD, BESIDE, job::LOG, job::EVENTS, job::RUNNING, job::PROMPT, job::LOCK];
     for file in files {
         let _ = link::remove(&job.path(file));
     }
@@ -126,7 +183,7 @@ fn create(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(bytes)
 }
 
-fn record(job: &Job, plan: &Plan) -> Record {
+fn record(job: &Job, plan: &Plan, state: State) -> Record {
     let (worktree, worktree_bytes) = spell(plan.place.worktree.as_os_str());
     let clean: Vec<_> = plan.command.iter().map(|word| plan.secrets.clean_word(word)).collect();
     let words: Vec<_> = clean.iter().map(|word| spell(word)).collect();
@@ -153,7 +210,12 @@ fn record(job: &Job, plan: &Plan) -> Record {
         program: plan.program.clone().filter(|program| plan.secrets.clean_text(program) == *program),
         agent: plan.agent.as_ref().map(|(name, _)| name.clone()),
         prompt: plan.agent.as_ref().map(|(_, way)| *way),
-        state: State::Starting,
+        state,
+        queue: (state == State::Queued).then(|| Queue {
+            priority: plan.priority,
+            repo_limit: plan.repo_limit,
+            force: plan.force,
+        }),
         reason: None,
         by: None,
         created: clock::now(),
@@ -177,6 +239,9 @@ fn record(job: &Job, plan: &Plan) -> Record {
         request_redacted: hidden || clean != plan.command,
         stalls: 0,
         folders: plan.folders.clone(),
+        error_kind: None,
+        signs: plan.signs.clone(),
+        notify: plan.notify.clone(),
         unknown: Map::new(),
     }
 }
@@ -201,6 +266,23 @@ impl Supervisor {
         let orders = child.stdin.take().context("the supervisor hears nothing")?;
         let words = child.stdout.take().context("the supervisor says nothing")?;
         Ok(Supervisor { child, orders, words: BufReader::new(words) })
+    }
+
+    /// Tells it its job, does what is to be done meanwhile, and waits until it holds the job's lock.
+    pub(crate) fn takes(&mut self, job: &Job, meanwhile: impl FnOnce() -> Result<()>) -> Result<(), Failure> {
+        self.tell(&[job.folder().as_os_str().as_bytes(), b"\0"].concat())?;
+        meanwhile().with_context(|| format!("cannot write the record in '{}'", job.folder().display()))?;
+        self.hear("locked", job)
+    }
+
+    /// Lets it start the child.
+    pub(crate) fn goes(&mut self) -> Result<(), Failure> {
+        self.tell(b"go\0")
+    }
+
+    /// Waits for the word that the child runs; the supervisor lives on without us.
+    pub(crate) fn started(mut self, job: &Job) -> Result<(), Failure> {
+        self.hear("ok", job)
     }
 
     fn tell(&mut self, order: &[u8]) -> Result<(), Failure> {
@@ -255,9 +337,4 @@ fn give_up(job: &Job, mut supervisor: Supervisor) {
     }
     let _ = durable::wait_unlocked(&job.path(job::LOCK));
     let _ = supervisor.child.wait();
-}
-
-/// Waits for the word that the child runs; the supervisor lives on without us.
-fn listen(job: &Job, mut supervisor: Supervisor) -> Result<(), Failure> {
-    supervisor.hear("ok", job)
 }

@@ -10,7 +10,7 @@ use shared::config::layer::parse_duration;
 use shared::repository::Repository;
 
 use crate::job::Jobs;
-use crate::{launch, list, logs, restore, snapshots, status, stop, wait};
+use crate::{launch, list, logs, restore, retry, run, snapshots, status, stop, wait};
 
 /// Run agents and other commands in the background, inside limits
 #[derive(Debug, Parser)]
@@ -25,6 +25,8 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Launch(launch::Args),
+    Run(run::Args),
+    Retry(retry::Args),
     Status(status::Args),
     List(list::Args),
     Logs(logs::Args),
@@ -45,9 +47,9 @@ pub(crate) fn complete_job(current: &OsStr) -> Vec<CompletionCandidate> {
     let find = || {
         let repository = Repository::open(&std::env::current_dir().ok()?).ok()?;
         let listing = Jobs::of_repository(&repository.key()).ok()?.list().ok()?;
-        let fitting = listing.jobs.into_iter().filter(|(job, _)| job.id().starts_with(&*current));
+        let fitting = listing.jobs.into_iter().filter(|entry| entry.job.id().starts_with(&*current));
         let help = |state: crate::record::State| Some(state.as_str().into());
-        Some(fitting.map(|(job, record)| CompletionCandidate::new(job.id()).help(help(record.state))).collect())
+        Some(fitting.map(|entry| CompletionCandidate::new(entry.job.id()).help(help(entry.state))).collect())
     };
     find().unwrap_or_default()
 }

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result, bail};
-use serde::Serialize;
 use shared::app::Context;
 use shared::durable;
 use shared::failure::Failure;
@@ -17,6 +16,9 @@ use shared::folders;
 use shared::refusal::Refusal;
 use shared::slug::Slug;
 
+use crate::link;
+use crate::listing::Broken;
+use crate::queue;
 use crate::record::{Record, State};
 
 /// All jobs of this user, or those of one repository.
@@ -39,21 +41,6 @@ pub(crate) struct Job {
 pub(crate) struct Name {
     slug: Slug,
     number: Option<u32>,
-}
-
-/// A job whose record cannot be read.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Broken {
-    pub(crate) id: String,
-    pub(crate) path: String,
-    pub(crate) why: String,
-}
-
-/// What was read of many jobs.
-#[derive(Debug, Default)]
-pub(crate) struct Listing {
-    pub(crate) jobs: Vec<(Job, Record)>,
-    pub(crate) broken: Vec<Broken>,
 }
 
 impl FromStr for Name {
@@ -99,6 +86,11 @@ impl Jobs {
         }
     }
 
+    /// Starts jobs that wait, if there are places for them.
+    pub(crate) fn go_on(&self) {
+        queue::go_on(&self.root);
+    }
+
     /// Returns the folder of one repository's jobs.
     pub(crate) fn folder_of(&self, repository: &str) -> PathBuf {
         self.root.join(repository)
@@ -114,9 +106,9 @@ impl Jobs {
             let folder = self.root.join(&repository).join(name.slug.as_str());
             let number = match name.number {
                 Some(number) => Some(number),
-                None => numbers(&folder)?.into_iter().rev().find(|n| job_at(&folder, &name.slug, *n).exists()),
+                None => last_of(&folder, &name.slug)?,
             };
-            let job = number.map(|number| job_at(&folder, &name.slug, number));
+            let job = number.map(|number| Job::numbered(&folder, &name.slug, number));
             found.extend(job.filter(Job::exists).map(|job| (repository, job)));
         }
         match found.len() {
@@ -130,29 +122,9 @@ impl Jobs {
         }
     }
 
-    /// Reads all jobs, the newest first.
-    pub(crate) fn list(&self) -> Result<Listing> {
-        let mut listing = Listing::default();
-        for job in self.all()? {
-            match job.read() {
-                Ok(record) => listing.jobs.push((job, record)),
-                Err(error) => listing.broken.push(job.broken(&error)),
-            }
-        }
-        listing.jobs.sort_by_key(|(_, record)| std::cmp::Reverse((record.created, record.number)));
-        Ok(listing)
-    }
-
-    fn all(&self) -> Result<Vec<Job>> {
-        let mut jobs = Vec::new();
-        for repository in self.repositories()? {
-            let folder = self.root.join(repository);
-            for slug in names(&folder)?.iter().filter_map(|name| name.parse::<Slug>().ok()) {
-                let folder = folder.join(slug.as_str());
-                jobs.extend(numbers(&folder)?.into_iter().map(|n| job_at(&folder, &slug, n)).filter(Job::exists));
-            }
-        }
-        Ok(jobs)
+    /// Returns the folders of the repositories.
+    pub(crate) fn folders(&self) -> Result<Vec<PathBuf>> {
+        Ok(self.repositories()?.into_iter().map(|repository| self.root.join(repository)).collect())
     }
 
     fn repositories(&self) -> Result<Vec<String>> {
@@ -168,15 +140,27 @@ impl Job {
     pub(crate) fn create(repository: &Path, slug: &Slug) -> Result<Job> {
         let folder = repository.join(slug.as_str());
         durable::private_folder(&folder)?;
-        let mut number = numbers(&folder)?.last().map_or(1, |last| last + 1);
+        let mut number = match next_of(&folder) {
+            Some(number) => number,
+            None => numbers(&folder)?.last().map_or(1, |last| last + 1),
+        };
         loop {
-            let job = job_at(&folder, slug, number);
+            let job = Job::numbered(&folder, slug, number);
             match make_private(&job.folder) {
-                Ok(()) => return Ok(job),
+                Ok(()) => {
+                    // Without it the folder is read again.
+                    let _ = link::replace(&folder.join(NEXT), Path::new(&(number + 1).to_string()));
+                    return Ok(job);
+                }
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => number += 1,
                 Err(e) => return Err(e).with_context(|| format!("cannot create '{}'", job.folder.display())),
             }
         }
+    }
+
+    /// Returns the job of this number in the folder of its slug.
+    pub(crate) fn numbered(folder: &Path, slug: &Slug, number: u32) -> Job {
+        Job { folder: folder.join(number.to_string()), slug: slug.clone(), number }
     }
 
     /// Returns the job whose folder this is.
@@ -189,6 +173,16 @@ impl Job {
     /// Returns its name: `<slug>#<n>`.
     pub(crate) fn id(&self) -> String {
         format!("{}#{}", self.slug, self.number)
+    }
+
+    /// Returns the folder of its repository's jobs.
+    pub(crate) fn repository(&self) -> PathBuf {
+        self.folder.ancestors().nth(2).unwrap_or(&self.folder).to_owned()
+    }
+
+    /// Returns the folder of all jobs.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.folder.ancestors().nth(3).unwrap_or(&self.folder).to_owned()
     }
 
     /// Returns its slug.
@@ -214,6 +208,13 @@ impl Job {
     /// Says whether a process of ours watches over it.
     pub(crate) fn is_live(&self) -> Result<bool> {
         durable::is_locked(&self.path(LOCK))
+    }
+
+    /// Says whether its end is still to come: it lives, or waits for a place.
+    pub(crate) fn is_unended(&self) -> Result<bool> {
+        // Twice, because one that waited may have been started between the looks.
+        let waits = || self.load().is_ok_and(|record| record.state == State::Queued);
+        Ok(self.is_live()? || waits() || self.is_live()?)
     }
 
     /// Reads its record as it stands on disk.
@@ -242,7 +243,7 @@ impl Job {
     /// Reads its record with its true state: without an end and without a supervisor it is lost.
     pub(crate) fn read(&self) -> Result<Record> {
         let record = self.load()?;
-        if record.state.is_terminal() || self.is_live()? {
+        if record.state.is_terminal() || record.state == State::Queued || self.is_live()? {
             return Ok(record);
         }
         // The end may have been written between the two looks.
@@ -259,8 +260,8 @@ impl Job {
         Broken { id: self.id(), path: self.path(RECORD).display().to_string(), why: format!("{error:#}") }
     }
 
-    /// A launch that never came to its record left no job; a log with content and no record is a broken one.
-    fn exists(&self) -> bool {
+    /// Says whether it is one: a launch that never came to its record left none; a log with content and no record is a broken one.
+    pub(crate) fn exists(&self) -> bool {
         self.path(RECORD).symlink_metadata().is_ok() || self.path(LOG).metadata().is_ok_and(|facts| facts.len() > 0)
     }
 }
@@ -285,8 +286,39 @@ pub(crate) const LOCK: &str = "lock";
 /// Who asked for its end.
 pub(crate) const STOP: &str = "stop.json";
 
-fn job_at(folder: &Path, slug: &Slug, number: u32) -> Job {
-    Job { folder: folder.join(number.to_string()), slug: slug.clone(), number }
+/// In the folder of a slug: a link whose target is the next number. A link is never half written.
+const NEXT: &str = ".next";
+/// In the folder of a repository: a link to the folder of the job that was launched last.
+const LATEST: &str = ".latest";
+
+/// Notes that a job is the one that was launched last; the caller holds the repository's lock.
+pub(crate) fn note_latest(repository: &Path, job: &Job) {
+    // Without it all are looked at.
+    let _ = link::replace(&repository.join(LATEST), &Path::new(job.slug.as_str()).join(job.number.to_string()));
+}
+
+/// Returns the job of a repository that was launched last; none if the records must be asked.
+pub(crate) fn latest(repository: &Path) -> Option<Job> {
+    let target = fs::read_link(repository.join(LATEST)).ok()?;
+    Job::at(&repository.join(target)).filter(Job::exists)
+}
+
+fn next_of(folder: &Path) -> Option<u32> {
+    let target = fs::read_link(folder.join(NEXT)).ok()?;
+    target.to_str()?.parse().ok().filter(|n| (1..MOST).contains(n))
+}
+
+/// Finds the highest number of a slug: beside the next one, or by a look at all.
+fn last_of(folder: &Path, slug: &Slug) -> Result<Option<u32>> {
+    let exists = |number: &u32| Job::numbered(folder, slug, *number).exists();
+    let Some(next) = next_of(folder) else { return Ok(numbers(folder)?.into_iter().rev().find(exists)) };
+    // A crash may have left it one too low; a removed job may have been the last.
+    let last = (next..MOST).take_while(exists).last();
+    let near = || (1..next).rev().take(64).find(exists);
+    match last.or_else(near) {
+        Some(number) => Ok(Some(number)),
+        None => Ok(numbers(folder)?.into_iter().rev().find(exists)),
+    }
 }
 
 fn make_private(folder: &Path) -> std::io::Result<()> {
@@ -294,17 +326,19 @@ fn make_private(folder: &Path) -> std::io::Result<()> {
     fs::DirBuilder::new().mode(0o700).create(folder)
 }
 
+/// No job has a higher number.
+const MOST: u32 = 1_000_000_000;
+
 /// Lists the numbered entries of a folder, the lowest first.
-fn numbers(folder: &Path) -> Result<Vec<u32>> {
-    let plain =
-        |name: &String| name.parse::<u32>().ok().filter(|n| (1..1_000_000_000).contains(n) && n.to_string() == *name);
+pub(crate) fn numbers(folder: &Path) -> Result<Vec<u32>> {
+    let plain = |name: &String| name.parse::<u32>().ok().filter(|n| (1..MOST).contains(n) && n.to_string() == *name);
     let mut all: Vec<u32> = names(folder)?.iter().filter_map(plain).collect();
     all.sort_unstable();
     Ok(all)
 }
 
 /// Lists the entries of a folder that may be ours; none if there is no folder.
-fn names(folder: &Path) -> Result<Vec<String>> {
+pub(crate) fn names(folder: &Path) -> Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(Vec::new()),

@@ -3,7 +3,6 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use crate::job::{self, Job};
 use crate::record::{Exit, Record, State};
 use crate::supervise::Held;
 use crate::watch::{Cause, End};
-use crate::{commit, link, live};
+use crate::{commit, index, link, live, pause};
 
 /// Room that is taken while there is some, for the day when there is none.
 const SPARE: &str = ".spare";
@@ -47,11 +46,13 @@ pub(crate) fn word(held: &mut Held, end: End) {
     }
     commit::work(record);
     record.commit_problem = record.commit_problem.take().map(|problem| held.secrets.clean_text(&problem));
+    record.error_kind = record.error_kind.take().or_else(|| pause::kind_of_error(&held.job, record));
     record.ended = Some(clock::now());
     save(&held.job, &held.record);
     let record = &held.record;
+    pause::note(&held.job, record);
     held.events.add("ended", json!({ "state": record.state, "reason": record.reason, "exit": record.exit }));
-    forget(&held.job);
+    note(&held.job, &held.record);
     if let Some(keeper) = &mut keeper {
         keeper.finish();
     }
@@ -104,13 +105,11 @@ fn save_in_spare(job: &Job, record: &Record) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Takes the job off the list of the living.
-pub(crate) fn forget(job: &Job) {
-    live::remove(&repository(job), job);
-}
-
-fn repository(job: &Job) -> PathBuf {
-    job.folder().ancestors().nth(2).unwrap_or(job.folder()).to_owned()
+/// Puts the job among those that have ended, and takes it off the list of the living.
+pub(crate) fn note(job: &Job, record: &Record) {
+    let repository = job.repository();
+    index::add(&repository, job, record);
+    live::remove(&repository, job);
 }
 
 fn verdict(end: &End) -> (State, Option<String>) {

@@ -24,15 +24,29 @@ use crate::agent::Agent;
 use crate::begin::{self, Supervisor};
 use crate::cli;
 use crate::fill;
+use crate::job::Jobs;
 use crate::names;
+use crate::notify::Notify;
+use crate::pause::{self, Signs};
 use crate::place::Place;
-use crate::record::{Finish, Folders, PromptWay};
+use crate::record::{Finish, Folders, PromptWay, Record, State};
 use crate::rules::{Rules, millis};
+use crate::run::{self, Signals};
 use crate::secrets::Secrets;
 
 /// Start an agent or a command in the background and return as soon as it runs
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    what: What,
+    /// Stay in the foreground, show what it prints and wait for its end, as run does
+    #[arg(long)]
+    foreground: bool,
+}
+
+/// What is to be launched, and how.
+#[derive(Debug, clap::Args)]
+pub(crate) struct What {
     /// Task to work on, in its worktree, with its agent, title and goal
     #[arg(conflicts_with = "worktree", add = ArgValueCompleter::new(shared::app::complete_task))]
     task: Option<String>,
@@ -42,12 +56,15 @@ pub(crate) struct Args {
     /// Agent to start
     #[arg(long, value_name = "name", conflicts_with = "command")]
     agent: Option<String>,
-    /// What the agent is asked; a task has its own
+    /// What the agent is asked, - is standard input; a task has its own
     #[arg(long, value_name = "text", conflicts_with = "prompt_file")]
     prompt: Option<String>,
     /// File that holds what the agent is asked; - is standard input
     #[arg(long, value_name = "file", value_hint = ValueHint::FilePath)]
     prompt_file: Option<PathBuf>,
+    /// The prompt of a job that is launched once more.
+    #[arg(skip)]
+    prompt_bytes: Option<Vec<u8>>,
     /// Stop it after this time, such as 90s, 10m or 2h; 0 is never
     #[arg(long, value_name = "time", value_parser = cli::duration)]
     timeout: Option<Duration>,
@@ -60,15 +77,45 @@ pub(crate) struct Args {
     /// Name of the job; that of the task or branch if not given
     #[arg(long, value_name = "slug")]
     name: Option<Slug>,
+    /// Start it before others that wait, the higher the sooner; that of the task if not given
+    #[arg(long, value_name = "n", allow_negative_numbers = true)]
+    priority: Option<i64>,
     /// Allow other live jobs in the same worktree
     #[arg(long)]
     share: bool,
+    /// Start the agent although it is paused after an error of quota or login
+    #[arg(long)]
+    force: bool,
     /// Say what would be started and start nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
     /// Program to run and its arguments
     #[arg(last = true, value_name = "command", value_hint = ValueHint::CommandWithArguments)]
     command: Vec<OsString>,
+}
+
+impl What {
+    /// Returns what launches a recorded job once more, with this prompt.
+    pub(crate) fn again(record: &Record, prompt: Option<Vec<u8>>, share: bool, force: bool, dry_run: bool) -> What {
+        What {
+            task: record.task.clone(),
+            worktree: record.task.is_none().then(|| record.worktree_path()),
+            agent: record.agent.clone(),
+            prompt: None,
+            prompt_file: None,
+            prompt_bytes: prompt,
+            // One that had no limit gets none, whatever the settings say by now.
+            timeout: Some(record.timeout_ms.map_or(Duration::ZERO, Duration::from_millis)),
+            stall: Some(Duration::from_millis(record.rules.stall_ms)),
+            step_timeout: Some(Duration::from_millis(record.rules.step_timeout_ms)),
+            name: Some(record.slug.clone()),
+            priority: record.queue.as_ref().map(|queue| queue.priority),
+            share,
+            force,
+            dry_run,
+            command: if record.agent.is_some() { Vec::new() } else { record.command_line() },
+        }
+    }
 }
 
 /// What is to be started.
@@ -94,6 +141,20 @@ pub(crate) struct Plan {
     pub(crate) env_names: Vec<String>,
     /// What must not be written down.
     pub(crate) secrets: Secrets,
+    pub(crate) priority: i64,
+    /// How many jobs of the repository may live; 0 is no limit.
+    pub(crate) repo_limit: u64,
+    /// Whether a paused agent may start.
+    pub(crate) force: bool,
+    pub(crate) signs: Option<Signs>,
+    pub(crate) notify: Option<Notify>,
+}
+
+impl Plan {
+    /// Returns the prompt as it may be written down.
+    pub(crate) fn clean_prompt(&self) -> Option<Vec<u8>> {
+        self.prompt.as_ref().map(|prompt| self.secrets.clean(prompt).0)
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -106,10 +167,18 @@ struct Launched {
     agent: Option<String>,
     command: Vec<String>,
     log: Option<String>,
+    /// Running or queued; none in a dry run.
+    state: Option<State>,
     dry_run: bool,
 }
 
 pub(crate) fn run(cx: Context, global: &Global, args: Args) -> Result<Status, Failure> {
+    launch(cx, global, args.what, args.foreground)
+}
+
+/// Starts what is asked for, and in the foreground waits for its end.
+pub(crate) fn launch(cx: Context, global: &Global, args: What, foreground: bool) -> Result<Status, Failure> {
+    let signals = foreground.then(Signals::listen).transpose().context("cannot listen for signals")?;
     // Before the planning, so that it gets ready meanwhile.
     let supervisor = if args.dry_run { None } else { Some(Supervisor::start()?) };
     let (cx, args) = move_to_worktree(cx, global, args)?;
@@ -118,7 +187,15 @@ pub(crate) fn run(cx: Context, global: &Global, args: Args) -> Result<Status, Fa
         fill::fill(&cx, &plan.place)?;
         begin::begin(&cx, &plan, supervisor)
     };
-    let job = supervisor.map(start).transpose()?;
+    let begun = supervisor.map(start).transpose()?;
+    let state = begun.as_ref().map(|begun| begun.state);
+    let job = begun.map(|begun| begun.job);
+    if let Some(job) = job.as_ref().filter(|_| state == Some(State::Queued)) {
+        cx.output.note(format!("'{}' waits for a place: as many jobs live as may", job.id()));
+    }
+    if let (Some(job), Some(signals)) = (&job, &signals) {
+        return run::accompany(&cx, job, signals);
+    }
     cx.output.answer(&Launched {
         id: job.as_ref().map(crate::job::Job::id),
         slug: plan.slug.clone(),
@@ -127,13 +204,14 @@ pub(crate) fn run(cx: Context, global: &Global, args: Args) -> Result<Status, Fa
         agent: plan.agent.as_ref().map(|(name, _)| name.clone()),
         command: plan.command.iter().map(|word| plan.secrets.clean_word(word).to_string_lossy().into_owned()).collect(),
         log: job.as_ref().map(|job| job.path(crate::job::LOG).display().to_string()),
+        state,
         dry_run: job.is_none(),
     })?;
     Ok(Status::Done)
 }
 
 /// A worktree that is named may be of another repository; what a hook says in `GIT_DIR` still counts.
-fn move_to_worktree(cx: Context, global: &Global, mut args: Args) -> Result<(Context, Args), Failure> {
+fn move_to_worktree(cx: Context, global: &Global, mut args: What) -> Result<(Context, What), Failure> {
     let Some(worktree) = &args.worktree else { return Ok((cx, args)) };
     if std::env::var_os("GIT_DIR").is_some() {
         return Ok((cx, args));
@@ -150,7 +228,7 @@ fn move_to_worktree(cx: Context, global: &Global, mut args: Args) -> Result<(Con
     Ok((cx, args))
 }
 
-fn plan(cx: &Context, args: Args) -> Result<Plan, Failure> {
+fn plan(cx: &Context, args: What) -> Result<Plan, Failure> {
     let repository = cx.repository()?;
     let config = cx.config()?;
     let task = find_task(cx, repository, args.task.as_deref())?;
@@ -165,10 +243,21 @@ fn plan(cx: &Context, args: Args) -> Result<Plan, Failure> {
     }
     let asked = Asked { agent: args.agent, command: args.command };
     let (command, agent) = command(config, asked, task.as_ref(), &place.worktree)?;
-    let prompt = prompt(repository, args.prompt, args.prompt_file.as_deref(), task.as_ref())?;
+    let prompt = match args.prompt_bytes {
+        Some(prompt) => Some(prompt),
+        None => prompt(repository, args.prompt, args.prompt_file.as_deref(), task.as_ref())?,
+    };
     if let (Some((name, _)), None) = (&agent, &prompt) {
         return Err(Failure::usage(format!("the agent '{name}' needs --prompt or --prompt-file")));
     }
+    let signs = match &agent {
+        Some((name, _)) if !args.force => {
+            pause::refuse(&Jobs::of_user()?.folder_of(""), name)?;
+            Some(Signs::of(config, name)?)
+        }
+        Some((name, _)) => Some(Signs::of(config, name)?),
+        None => None,
+    };
     let program = find_program(&command[0], &place.worktree, agent.is_some())?;
     let timeout = match args.timeout {
         Some(timeout) => Some(timeout).filter(|timeout| !timeout.is_zero()),
@@ -186,6 +275,8 @@ fn plan(cx: &Context, args: Args) -> Result<Plan, Failure> {
         common_dir: repository.common_dir().to_owned(),
         slug: args.name.or_else(|| task.as_ref().map(|task| task.slug.clone())).unwrap_or_else(|| place.slug()),
         finish: finish(config, repository, task.as_ref(), &place)?,
+        priority: args.priority.or_else(|| task.as_ref().map(|task| task.priority)).unwrap_or_default(),
+        repo_limit: config.integer("worker.max-concurrency-repo")?,
         task: task.map(|task| task.id),
         place,
         program,
@@ -195,6 +286,9 @@ fn plan(cx: &Context, args: Args) -> Result<Plan, Failure> {
         timeout,
         grace: config.duration("worker.grace")?.unwrap_or_default(),
         share: args.share,
+        force: args.force,
+        signs,
+        notify: Notify::of(config)?,
     })
 }
 
@@ -235,7 +329,8 @@ fn prompt(
     file: Option<&Path>,
     task: Option<&Task>,
 ) -> Result<Option<Vec<u8>>, Failure> {
-    if let Some(text) = text {
+    let file = if text.as_deref() == Some("-") { Some(Path::new("-")) } else { file };
+    if let Some(text) = text.filter(|text| text != "-") {
         return Ok(Some(text.into_bytes()));
     }
     if let Some(file) = file {

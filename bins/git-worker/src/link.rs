@@ -39,6 +39,15 @@ fn is_below(target: &[u8], jobs: &Path) -> bool {
     Path::new(std::ffi::OsStr::from_bytes(target)).starts_with(jobs)
 }
 
+/// Makes a link of ours lead elsewhere, whole at every moment; one at a time, under a lock.
+pub(crate) fn replace(link: &Path, target: &Path) -> std::io::Result<()> {
+    let mut beside = link.as_os_str().to_owned();
+    beside.push(".new");
+    remove(beside.as_ref())?;
+    std::os::unix::fs::symlink(target, &beside)?;
+    fs::rename(&beside, link)
+}
+
 /// Removes a file that may be gone already.
 pub(crate) fn remove(path: &Path) -> std::io::Result<()> {
     match fs::remove_file(path) {

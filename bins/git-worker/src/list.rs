@@ -20,10 +20,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     let jobs = if args.all { Jobs::of_user()? } else { Jobs::here(cx)? };
-    let mut listing = jobs.list()?;
-    if args.live {
-        listing.jobs.retain(|(_, record)| !record.state.is_terminal());
-    }
-    cx.output.answer(&ShownJobs::new(cx, listing))?;
+    jobs.go_on();
+    let listing = if args.live { jobs.list_live()? } else { jobs.list()? };
+    ShownJobs::new(cx, listing).answer(cx)?;
     Ok(Status::Done)
 }

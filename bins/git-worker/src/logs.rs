@@ -124,8 +124,7 @@ fn since(text: &str) -> Result<Timestamp, String> {
 }
 
 fn latest(jobs: &Jobs) -> Result<Job, Failure> {
-    let listing = jobs.list()?;
-    let job = listing.jobs.into_iter().next().map(|(job, _)| job);
+    let job = jobs.latest()?.map(|(job, _)| job);
     job.ok_or_else(|| Failure::could_not("no-job", "there is no job here"))
 }
 
@@ -134,7 +133,7 @@ fn show(cx: &Context, job: &Job, mut log: Reader, voice: &Voice<'_>, follow: boo
     let mut rest = Vec::new();
     loop {
         // Asked before the reading: what a dead job has printed is all there.
-        let live = follow && job.is_live()?;
+        let live = follow && job.is_unended()?;
         loop {
             let n = log.read(&mut buffer).context("cannot read the log")?;
             if n == 0 {
@@ -185,7 +184,7 @@ fn show_milestones(cx: &Context, job: &Job, voice: &Voice<'_>, args: &Args) -> R
 }
 
 /// Says whether standard output is a pipe whose reader went away.
-fn nobody_reads() -> bool {
+pub(crate) fn nobody_reads() -> bool {
     let stdout = std::io::stdout();
     let mut sources = [PollFd::new(&stdout, PollFlags::empty())];
     let asked = poll(&mut sources, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));

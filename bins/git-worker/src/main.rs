@@ -7,22 +7,29 @@ mod commit;
 mod event;
 mod fill;
 mod given;
+mod index;
 mod job;
 mod keeper;
 mod last;
 mod launch;
 mod link;
 mod list;
+mod listing;
 mod live;
 mod logs;
 mod names;
+mod notify;
 mod output;
+mod pause;
 mod place;
 mod pulse;
+mod queue;
 mod record;
 mod redact;
 mod restore;
+mod retry;
 mod rules;
+mod run;
 mod secrets;
 mod shown;
 mod signals;
@@ -36,8 +43,10 @@ mod tape;
 mod times;
 mod tokens;
 mod tree;
+mod unseen;
 mod wait;
 mod watch;
+mod watched;
 
 use std::process::ExitCode;
 
@@ -53,10 +62,15 @@ fn main() -> ExitCode {
     if snapshot::is_asked_for() {
         return snapshot::run().into();
     }
+    if queue::is_asked_for() {
+        return queue::run().into();
+    }
     app::run(|cli: Cli| {
         let cx = Context::open(&cli.global)?;
         match cli.command {
             Command::Launch(args) => launch::run(cx, &cli.global, args),
+            Command::Run(args) => run::run(cx, &cli.global, args),
+            Command::Retry(args) => retry::run(cx, &cli.global, args),
             Command::Status(args) => status::run(&cx, args),
             Command::List(args) => list::run(&cx, args),
             Command::Logs(args) => logs::run(&cx, args),

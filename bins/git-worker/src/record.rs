@@ -18,6 +18,8 @@ use shared::process::{Identity, boot_id};
 use shared::registry::Repo;
 use shared::slug::Slug;
 
+use crate::notify::Notify;
+use crate::pause::Signs;
 use crate::rules::Rules;
 
 /// A job.
@@ -46,8 +48,11 @@ pub(crate) struct Record {
     /// How the prompt reaches the agent; none without an agent.
     pub(crate) prompt: Option<PromptWay>,
     pub(crate) state: State,
+    /// What counted, or counts, while it waited for a place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) queue: Option<Queue>,
     pub(crate) reason: Option<String>,
-    /// Who ended it: `user`, `job …`, `timeout`, `stall`, `signal`.
+    /// Who ended it: `user`, `job …`, `timeout`, `stall`, `budget`, `signal`, `launch`.
     pub(crate) by: Option<String>,
     pub(crate) created: Timestamp,
     pub(crate) started: Option<Timestamp>,
@@ -88,15 +93,39 @@ pub(crate) struct Record {
     /// Where git keeps what belongs to the worktree.
     #[serde(default)]
     pub(crate) folders: Option<Folders>,
+    /// What kept the agent from its work: `quota`, `auth`.
+    #[serde(default)]
+    pub(crate) error_kind: Option<String>,
+    /// By what that is seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) signs: Option<Signs>,
+    /// Who is told of the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) notify: Option<Notify>,
     /// What a newer version added.
     #[serde(flatten)]
     pub(crate) unknown: Map<String, Value>,
+}
+
+/// What is needed of a job that waits for a place.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Queue {
+    /// The higher, the sooner.
+    pub(crate) priority: i64,
+    /// How many jobs of its repository may live; 0 is no limit.
+    #[serde(default)]
+    pub(crate) repo_limit: u64,
+    /// Whether it may start though its agent is paused.
+    #[serde(default)]
+    pub(crate) force: bool,
 }
 
 /// How far a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum State {
+    /// It waits for a place.
+    Queued,
     Starting,
     Running,
     Stopping,
@@ -104,7 +133,10 @@ pub(crate) enum State {
     Failed,
     Stopped,
     TimedOut,
+    /// Ended, because it did nothing for too long.
     Stalled,
+    /// Ended, because it had used up what it was allowed to.
+    OverBudget,
     Lost,
 }
 
@@ -112,14 +144,21 @@ impl State {
     /// Says whether nothing follows.
     pub(crate) fn is_terminal(self) -> bool {
         match self {
-            State::Starting | State::Running | State::Stopping => false,
-            State::Completed | State::Failed | State::Stopped | State::TimedOut | State::Stalled | State::Lost => true,
+            State::Queued | State::Starting | State::Running | State::Stopping => false,
+            State::Completed
+            | State::Failed
+            | State::Stopped
+            | State::TimedOut
+            | State::Stalled
+            | State::OverBudget
+            | State::Lost => true,
         }
     }
 
     /// Returns the word for it.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
+            State::Queued => "queued",
             State::Starting => "starting",
             State::Running => "running",
             State::Stopping => "stopping",
@@ -128,6 +167,7 @@ impl State {
             State::Stopped => "stopped",
             State::TimedOut => "timed-out",
             State::Stalled => "stalled",
+            State::OverBudget => "over-budget",
             State::Lost => "lost",
         }
     }

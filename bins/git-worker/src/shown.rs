@@ -1,94 +1,117 @@
 //! A job as it is shown, as text and as JSON.
 
-use std::fmt;
-
-use serde::Serialize;
+use anyhow::{Context as _, Result};
 use shared::app::Context;
 use shared::clock;
-use shared::output::Foreign;
+use shared::failure::Failure;
+use shared::output::{Foreign, SCHEMA};
 
-use crate::job::{self, Broken, Job, Listing};
+use crate::job;
+use crate::listing::{Broken, Entry, Listing};
+use crate::pause::Pause;
 use crate::record::Record;
 
-/// One job with what follows from its record.
-#[derive(Debug, Serialize)]
-pub(crate) struct Shown {
-    #[serde(flatten)]
-    record: Record,
-    terminal: bool,
-    folder: String,
-    log: String,
-}
+/// What is printed at once.
+const PIECE: usize = 64 * 1024;
 
 /// Several jobs, and those that could not be read.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct ShownJobs {
-    pub(crate) jobs: Vec<Shown>,
-    pub(crate) broken: Vec<Broken>,
-}
-
-impl Shown {
-    /// Puts a job and its record together.
-    pub(crate) fn new(job: &Job, record: Record) -> Shown {
-        Shown {
-            terminal: record.state.is_terminal(),
-            folder: job.folder().display().to_string(),
-            log: job.path(job::LOG).display().to_string(),
-            record,
-        }
-    }
+    jobs: Vec<Entry>,
+    broken: Vec<Broken>,
+    /// Agents that are not started for now, where that is asked for.
+    paused: Option<Vec<Pause>>,
 }
 
 impl ShownJobs {
     /// Shows all that was read; names on stderr what could not be.
     pub(crate) fn new(cx: &Context, listing: Listing) -> ShownJobs {
         for broken in &listing.broken {
-            cx.output.warn(format!("job '{}': {}", broken.id, broken.why));
+            cx.output.warn(format!("the record of job '{}' is corrupt: {}", broken.id, broken.why));
         }
-        let jobs = listing.jobs.into_iter().map(|(job, record)| Shown::new(&job, record)).collect();
-        ShownJobs { jobs, broken: listing.broken }
+        ShownJobs { jobs: listing.jobs, broken: listing.broken, paused: None }
+    }
+
+    /// Names the agents that are paused as well.
+    pub(crate) fn with_paused(self, cx: &Context, paused: Vec<Pause>) -> ShownJobs {
+        for Pause { agent, kind, until, job } in &paused {
+            cx.output
+                .note(format!("the agent '{agent}' is paused until {until}, after an error of kind {kind} in '{job}'"));
+        }
+        ShownJobs { paused: Some(paused), ..self }
+    }
+
+    /// Prints the answer.
+    pub(crate) fn answer(&self, cx: &Context) -> Result<(), Failure> {
+        if cx.output.is_json() { self.print_json(cx) } else { cx.output.text(&self.text()?) }
+    }
+
+    /// Prints one document, piece by piece. A record from the index is JSON already: nobody reads ten thousand to write them again.
+    fn print_json(&self, cx: &Context) -> Result<(), Failure> {
+        let mut text = format!("{{\"schema\":{SCHEMA},\"jobs\":[");
+        for (n, entry) in self.jobs.iter().enumerate() {
+            text.push_str(if n > 0 { "," } else { "" });
+            append_json(&mut text, entry)?;
+            if text.len() > PIECE {
+                cx.output.raw(text.as_bytes())?;
+                text.clear();
+            }
+        }
+        let broken = serde_json::to_string(&self.broken).context("cannot write the answer as JSON")?;
+        text.push_str(&format!("],\"broken\":{broken},\"corrupt\":{broken}"));
+        if let Some(paused) = &self.paused {
+            let paused = serde_json::to_string(paused).context("cannot write the answer as JSON")?;
+            text.push_str(&format!(",\"paused\":{paused}"));
+        }
+        text.push_str("}\n");
+        cx.output.raw(text.as_bytes())
+    }
+
+    fn text(&self) -> Result<String> {
+        let width = self.jobs.iter().map(|entry| entry.job.id().len()).max().unwrap_or(0);
+        let mut text = String::new();
+        for entry in &self.jobs {
+            text.push_str(&line(&*entry.record()?, width));
+            text.push('\n');
+        }
+        Ok(text)
     }
 }
 
-impl fmt::Display for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.line(f, self.record.id.len())
+/// Appends a job: its record, and what follows from it.
+pub(crate) fn append_json(text: &mut String, entry: &Entry) -> Result<()> {
+    let record = entry.json()?;
+    text.push_str(record.strip_suffix('}').context("a record is an object")?);
+    let folder = serde_json::to_string(&entry.job.folder().to_string_lossy())?;
+    let terminal = if entry.state.is_terminal() { ",\"terminal\":true" } else { ",\"terminal\":false" };
+    // The name of the log needs no escape; what is before its quote is that of the folder.
+    let log = folder.strip_suffix('"').unwrap_or(&folder);
+    for part in [terminal, ",\"folder\":", &folder, ",\"log\":", log, "/", job::LOG, "\"}"] {
+        text.push_str(part);
     }
+    Ok(())
 }
 
-impl Shown {
-    fn line(&self, f: &mut fmt::Formatter<'_>, width: usize) -> fmt::Result {
-        let record = &self.record;
-        let since = record.ended.or(record.started).unwrap_or(record.created);
-        let age = clock::age(since);
-        write!(f, "{:width$}  {:9}  {age:>4}", record.id, record.state)?;
-        let reason = match (&record.reason, &record.by) {
-            (Some(reason), Some(by)) if by != reason => Some(format!("{reason} by {by}")),
-            (Some(reason), _) => Some(reason.clone()),
-            (None, by) => by.as_ref().map(|by| format!("by {by}")),
-        };
-        if let Some(reason) = reason {
-            write!(f, "  ({})", Foreign(&reason))?;
-        }
-        let words = match &record.agent {
-            Some(agent) => agent.clone(),
-            None => record.command.join(" "),
-        };
-        let mut words: String = words.chars().take(60).collect();
-        if let Some(problem) = &record.commit_problem {
-            words.push_str(&format!("  [{problem}]"));
-        }
-        write!(f, "  {}", Foreign(&words))
+/// Returns a job as one line.
+fn line(record: &Record, width: usize) -> String {
+    let since = record.ended.or(record.started).unwrap_or(record.created);
+    let mut line = format!("{:width$}  {:11}  {:>4}", record.id, record.state, clock::age(since));
+    let reason = match (&record.reason, &record.by) {
+        (Some(reason), Some(by)) if by != reason => Some(format!("{reason} by {by}")),
+        (Some(reason), _) => Some(reason.clone()),
+        (None, by) => by.as_ref().map(|by| format!("by {by}")),
+    };
+    if let Some(reason) = reason {
+        line.push_str(&format!("  ({})", Foreign(&reason)));
     }
-}
-
-impl fmt::Display for ShownJobs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.jobs.iter().map(|job| job.record.id.len()).max().unwrap_or(0);
-        for job in &self.jobs {
-            job.line(f, width)?;
-            writeln!(f)?;
-        }
-        Ok(())
+    let words = match &record.agent {
+        Some(agent) => agent.clone(),
+        None => record.command.join(" "),
+    };
+    let mut words: String = words.chars().take(60).collect();
+    if let Some(problem) = &record.commit_problem {
+        words.push_str(&format!("  [{problem}]"));
     }
+    line.push_str(&format!("  {}", Foreign(&words)));
+    line
 }

@@ -19,7 +19,7 @@ use shared::process::{self, Identity};
 use crate::event::Events;
 use crate::job::{self, Job, Jobs, Name};
 use crate::record::{Record, State};
-use crate::{cli, last, tape, tree};
+use crate::{cli, last, queue, tape, tree};
 
 /// What a supervisor gets on top of the grace, to write its last words.
 const LATE: Duration = Duration::from_secs(10);
@@ -50,8 +50,9 @@ pub(crate) struct Request {
     pub(crate) grace: Duration,
 }
 
+/// What became of a job that was to be stopped.
 #[derive(Debug, Serialize)]
-struct Stopped {
+pub(crate) struct Stopped {
     id: String,
     state: State,
     terminal: bool,
@@ -77,10 +78,16 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     Ok(Status::Done)
 }
 
-fn stop(job: &Job, grace: Option<Duration>) -> Result<Stopped> {
+/// Stops a job, whatever state it is in.
+pub(crate) fn stop(job: &Job, grace: Option<Duration>) -> Result<Stopped> {
     let record = job.load()?;
     if record.state.is_terminal() {
         return Ok(Stopped::new(job, record, true));
+    }
+    if record.state == State::Queued
+        && let Some(record) = take_back(job)?
+    {
+        return Ok(Stopped::new(job, record, false));
     }
     let grace = grace.unwrap_or(Duration::from_millis(record.grace_ms));
     let mut rest = Vec::new();
@@ -97,6 +104,19 @@ fn stop(job: &Job, grace: Option<Duration>) -> Result<Stopped> {
     let record = bury(job, record, rest, grace);
     drop(lock);
     Ok(Stopped::new(job, record, false))
+}
+
+/// Stops a job that waits; none if it was started meanwhile.
+fn take_back(job: &Job) -> Result<Option<Record>> {
+    // Whoever starts it holds this as well.
+    let _guard = Lock::acquire(&job.repository().join(".lock"), durable::PATIENCE)?;
+    let mut record = job.load()?;
+    if record.state != State::Queued {
+        return Ok(None);
+    }
+    record.state = State::Stopped;
+    record.by = Some(who());
+    Ok(Some(queue::end(job, record, "asked".to_owned())))
 }
 
 /// Asks the supervisor to stop its job; if it does not in time, ends it and returns whom it leaves behind.
@@ -163,7 +183,7 @@ fn bury(job: &Job, mut record: Record, rest: Vec<Identity>, grace: Duration) -> 
     last::save(job, &record);
     let more = json!({ "state": record.state, "reason": record.reason, "left_over": record.left_over });
     Events::open(&job.path(job::EVENTS)).add("ended", more);
-    last::forget(job);
+    last::note(job, &record);
     record
 }
 

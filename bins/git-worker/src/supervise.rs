@@ -33,7 +33,7 @@ use crate::redact::Redactor;
 use crate::secrets::Secrets;
 use crate::signals::Signals;
 use crate::tape::Shape;
-use crate::{last, link, watch};
+use crate::{last, link, notify, queue, watch};
 
 /// The word in a supervisor's command line; no subcommand that a user is shown.
 pub(crate) const WORD: &str = "supervise";
@@ -72,6 +72,11 @@ pub(crate) fn run() -> Status {
             settle(&mut held);
             let end = watch::watch(&mut held);
             last::word(&mut held, end);
+            let (job, record) = (held.job.clone(), held.record.clone());
+            // Its lock is its place: let go before somebody else is told.
+            drop(held);
+            queue::wake(&job.root());
+            notify::tell(&job, &record);
             Status::Done
         }
         Err(error) => {
@@ -117,7 +122,7 @@ fn begin(voice: &Output) -> Result<Held> {
             record.ended = Some(clock::now());
             last::save(&job, &record);
             events.add("ended", json!({ "state": record.state, "reason": record.reason }));
-            last::forget(&job);
+            last::note(&job, &record);
             Err(error)
         }
     }
