@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
-use regex::bytes::Regex;
+// The small one: the tables of the other would be half a megabyte in every supervisor.
+use regex_lite::Regex;
 use serde::{Deserialize, Serialize};
 use shared::clock;
 use shared::config::Config;
@@ -78,6 +79,7 @@ pub(crate) fn kind_of_error(job: &Job, record: &Record) -> Option<String> {
     log.seek(SeekFrom::Start(length.saturating_sub(END))).ok()?;
     let mut end = Vec::new();
     log.take(END).read_to_end(&mut end).ok()?;
+    let end = String::from_utf8_lossy(&end);
     let says = |pattern: &Option<String>| {
         let pattern = pattern.as_ref().and_then(|text| Regex::new(text).ok());
         pattern.is_some_and(|pattern| pattern.is_match(&end))
