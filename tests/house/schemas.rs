@@ -29,6 +29,10 @@ const RARE: &[&str] = &[
     "last_lines",
     "queue/properties/env",
     "notify/properties/terminal",
+    "details/properties/agent",
+    "details/properties/until",
+    "details/properties/error_kind",
+    "details/properties/job",
 ];
 
 /// Lists the commands of a program that answer, as the names of their schemas.
