@@ -390,9 +390,9 @@ fn git_worker_answers_as_its_schemas_say() {
     story.asks(0, &["logs", "main"]);
     story.asks(0, &["logs", "main", "--milestones"]);
     let tree = story.room.path().join("restored");
-    story.asks(0, &["snapshots", "one"]);
-    story.asks(0, &["restore", "one", "--to", tree.to_str().unwrap()]);
-    story.asks(128, &["restore", "one@9"]);
+    story.asks(0, &["snapshots", "one#1"]);
+    story.asks(0, &["restore", "one#1", "--to", tree.to_str().unwrap()]);
+    story.asks(128, &["restore", "one#1@9"]);
     story.room.write("README", "changed\n");
     story.asks(0, &["launch", "--name", "kept", "--", "sh", "-c", "echo '::milestone:: x'; sleep 0.5"]);
     story.asks(0, &["wait", "kept"]);

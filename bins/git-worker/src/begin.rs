@@ -211,7 +211,7 @@ fn record(job: &Job, plan: &Plan, state: State) -> Record {
         agent: plan.agent.as_ref().map(|(name, _)| name.clone()),
         prompt: plan.agent.as_ref().map(|(_, way)| *way),
         state,
-        queue: (state == State::Queued).then(|| Queue {
+        queue: (state == State::Queued).then_some(Queue {
             priority: plan.priority,
             repo_limit: plan.repo_limit,
             force: plan.force,
