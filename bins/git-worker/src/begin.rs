@@ -50,7 +50,7 @@ pub(crate) struct Begun {
 /// Starts what is planned and returns once the child runs and its record is on disk, or once it waits for a place.
 pub(crate) fn begin(cx: &Context, plan: &Plan, mut supervisor: Supervisor) -> Result<Begun, Failure> {
     let jobs = Jobs::of_user()?;
-    let turn = Turn::take_if_needed(&jobs.folder_of(""), plan.repo_limit)?;
+    let turn = Turn::take_if_needed(&jobs.folder_of(""), plan.limit, plan.repo_limit)?;
     // Who waits comes first.
     turn.iter().try_for_each(Turn::fill)?;
     let folder = jobs.folder_of(&plan.repo.key);

@@ -142,7 +142,9 @@ pub(crate) struct Plan {
     /// What must not be written down.
     pub(crate) secrets: Secrets,
     pub(crate) priority: i64,
-    /// How many jobs of the repository may live; 0 is no limit.
+    /// How many jobs of the user may live; 0 is no limit.
+    pub(crate) limit: u64,
+    /// How many of the repository.
     pub(crate) repo_limit: u64,
     /// Whether a paused agent may start.
     pub(crate) force: bool,
@@ -276,6 +278,7 @@ fn plan(cx: &Context, args: What) -> Result<Plan, Failure> {
         slug: args.name.or_else(|| task.as_ref().map(|task| task.slug.clone())).unwrap_or_else(|| place.slug()),
         finish: finish(config, repository, task.as_ref(), &place)?,
         priority: args.priority.or_else(|| task.as_ref().map(|task| task.priority)).unwrap_or_default(),
+        limit: config.integer("worker.max-concurrency")?,
         repo_limit: config.integer("worker.max-concurrency-repo")?,
         task: task.map(|task| task.id),
         place,

@@ -47,7 +47,7 @@ pub(crate) fn is_asked_for() -> bool {
 pub(crate) fn run() -> Status {
     let fill = || -> Result<()> {
         let _ = rustix::process::setsid();
-        Turn::take(&Jobs::of_user()?.folder_of(""))?.fill()
+        Turn::take(&Jobs::of_user()?.folder_of(""), limit()?)?.fill()
     };
     if fill().is_ok() { Status::Done } else { Status::CouldNot }
 }
@@ -119,22 +119,23 @@ fn job_of(jobs: &Path, name: &str) -> Option<Job> {
     Job::at(&jobs.join(key).join(slug).join(number))
 }
 
+/// Reads how many jobs of the user may live; 0 is no limit.
 fn limit() -> Result<u64> {
     Config::load(None)?.integer("worker.max-concurrency")
 }
 
 impl Turn {
     /// Waits for the right to take places.
-    pub(crate) fn take(jobs: &Path) -> Result<Turn> {
+    pub(crate) fn take(jobs: &Path, limit: u64) -> Result<Turn> {
         durable::private_folder(jobs)?;
         let lock = Lock::acquire(&jobs.join(".queue.lock"), durable::PATIENCE)?;
-        Ok(Turn { jobs: jobs.to_owned(), limit: limit()?, _lock: lock })
+        Ok(Turn { jobs: jobs.to_owned(), limit, _lock: lock })
     }
 
     /// Waits for it only where there is something to count: a limit, or jobs that wait.
-    pub(crate) fn take_if_needed(jobs: &Path, repo_limit: u64) -> Result<Option<Turn>> {
-        let needed = repo_limit > 0 || limit()? > 0 || !entries(jobs).is_empty();
-        needed.then(|| Turn::take(jobs)).transpose()
+    pub(crate) fn take_if_needed(jobs: &Path, limit: u64, repo_limit: u64) -> Result<Option<Turn>> {
+        let needed = repo_limit > 0 || limit > 0 || !entries(jobs).is_empty();
+        needed.then(|| Turn::take(jobs, limit)).transpose()
     }
 
     /// Says whether a job of a repository may start now.
