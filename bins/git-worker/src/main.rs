@@ -38,6 +38,7 @@ mod snapshots;
 mod stall;
 mod status;
 mod stop;
+mod stream;
 mod supervise;
 mod tape;
 mod times;
