@@ -1,0 +1,236 @@
+//! What it takes to start an agent: its command line, how the prompt reaches it, and how its words are read.
+//!
+//! A preset per known agent, with the agent's own sandbox on; `agents.<name>` in the settings
+//! changes one of them, or adds another.
+
+mod preset;
+mod ready;
+mod version;
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use shared::config::Config;
+use shared::failure::Failure;
+use shared::process;
+
+pub(crate) use preset::{PRESETS, Policy, Preset};
+use preset::Wish;
+
+use crate::record::PromptWay;
+use crate::stream::Format;
+
+/// An agent that can be started.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    pub(crate) name: String,
+    pub(crate) command: Vec<OsString>,
+    pub(crate) way: PromptWay,
+    /// How its words are read; none if they are not.
+    pub(crate) format: Option<Format>,
+    pub(crate) model: Option<String>,
+    pub(crate) policy: Policy,
+    pub(crate) version: Option<String>,
+    /// Whether its own program sees to it that an answer fits a schema.
+    pub(crate) takes_schema: bool,
+    /// Environment variables that it sees beside those of every job, and with `!` those it does not.
+    pub(crate) env: Vec<String>,
+}
+
+/// What is wanted of an agent, beside its name.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wanted {
+    pub(crate) model: Option<String>,
+    pub(crate) policy: Option<Policy>,
+    /// The session that goes on.
+    pub(crate) session: Option<String>,
+    /// Whether the answer is to fit a schema.
+    pub(crate) schema: bool,
+}
+
+impl Agent {
+    /// Finds an agent by its name; `{worktree}`, `{model}` and `{session}` are filled in, the rest is not.
+    ///
+    /// # Errors
+    /// When no preset and no setting knows it, its setting waits for trust, it is not set up, or it
+    /// cannot do what is wanted.
+    pub(crate) fn find(config: &Config, name: &str, worktree: &Path, wanted: &Wanted) -> Result<Agent, Failure> {
+        // The name becomes part of a key: it may not reach into another one.
+        if name.is_empty() || name.contains('.') {
+            return Err(unknown(name));
+        }
+        let settings = Settings { config, name };
+        let own = settings.list("command")?;
+        let preset = settings.text("preset")?.unwrap_or_else(|| name.to_owned());
+        let preset = Preset::named(&preset).filter(|_| own.is_empty());
+        if own.is_empty() && preset.is_none() {
+            return Err(unknown(name));
+        }
+        let model = wanted.model.clone().or(settings.text("model")?);
+        let policy = match wanted.policy {
+            Some(policy) => policy,
+            None => config.text("worker.policy")?.as_deref().and_then(Policy::named).unwrap_or(Policy::WorkspaceWrite),
+        };
+        let mut agent = Agent {
+            name: name.to_owned(),
+            command: Vec::new(),
+            way: PromptWay::Stdin,
+            format: preset.map(|preset| preset.format).or(settings.format()?),
+            policy,
+            version: None,
+            takes_schema: preset.is_some_and(|preset| !preset.schema.is_empty()),
+            env: settings.list("env")?,
+            model,
+        };
+        let words = match preset {
+            Some(preset) => agent.line_of_preset(preset, worktree, wanted)?,
+            None => {
+                agent.way = settings.way()?;
+                settings.line(&own, wanted, agent.model.as_deref())?
+            }
+        };
+        let words = words.into_iter().chain(settings.list("arguments")?);
+        agent.command = words.map(|word| fill(word.as_ref(), "{worktree}", worktree.as_os_str())).collect();
+        for (place, value) in [("{model}", &agent.model), ("{session}", &wanted.session)] {
+            let value = OsStr::new(value.as_deref().unwrap_or_default());
+            agent.command = agent.command.iter().map(|word| fill(word, place, value)).collect();
+        }
+        // What reads its arguments to the end has its last word last.
+        if let Some(last) = preset.and_then(Preset::last) {
+            agent.command.push(last.into());
+        }
+        Ok(agent)
+    }
+
+    fn line_of_preset(
+        &mut self,
+        preset: &'static Preset,
+        worktree: &Path,
+        wanted: &Wanted,
+    ) -> Result<Vec<String>, Failure> {
+        ready::refuse_unready(preset, worktree, self.model.as_deref())?;
+        let program = process::find(preset.program(), Some(worktree));
+        self.version = program.and_then(|program| version::of(&program, Some(preset.package), false));
+        let others = preset.env_of_others().into_iter().map(|name| format!("!{name}"));
+        let own = preset.env.iter().map(|name| (*name).to_owned());
+        self.env = others.chain(own).chain(std::mem::take(&mut self.env)).collect();
+        let wish = Wish {
+            policy: self.policy,
+            resume: wanted.session.is_some(),
+            model: self.model.is_some(),
+            schema: wanted.schema,
+        };
+        Ok(preset.line(wish).into_iter().map(str::to_owned).collect())
+    }
+
+    /// Returns what is to be said of a version that was not tried.
+    pub(crate) fn doubt(&self) -> Option<String> {
+        let preset = PRESETS.iter().find(|preset| Some(preset.format) == self.format)?;
+        let tried = preset.tried.join(", ");
+        match &self.version {
+            Some(version) if preset.is_tried(version) => None,
+            Some(version) => Some(format!("{} {version} was not tried with this program ({tried}was)", preset.name)),
+            None => None,
+        }
+    }
+}
+
+/// The settings of one agent.
+struct Settings<'a> {
+    config: &'a Config,
+    name: &'a str,
+}
+
+impl Settings<'_> {
+    fn key(&self, key: &str) -> String {
+        format!("agents.{}.{key}", self.name)
+    }
+
+    fn text(&self, key: &str) -> Result<Option<String>, Failure> {
+        Ok(self.config.text(&self.key(key))?)
+    }
+
+    fn list(&self, key: &str) -> Result<Vec<String>, Failure> {
+        Ok(self.config.list(&self.key(key))?)
+    }
+
+    fn format(&self) -> Result<Option<Format>, Failure> {
+        Ok(self.text("format")?.as_deref().and_then(Format::named))
+    }
+
+    fn way(&self) -> Result<PromptWay, Failure> {
+        Ok(match self.text("prompt")?.as_deref() {
+            Some("stdin") => PromptWay::Stdin,
+            Some("file") => PromptWay::File,
+            Some(_) | None => PromptWay::Argument,
+        })
+    }
+
+    /// The line of an agent that only the settings know.
+    fn line(&self, own: &[String], wanted: &Wanted, model: Option<&str>) -> Result<Vec<String>, Failure> {
+        let line = match &wanted.session {
+            Some(_) => self.list("resume")?,
+            None => own.to_vec(),
+        };
+        if line.is_empty() {
+            let message = format!("the agent '{}' cannot go on with a session", self.name);
+            let hint = format!("'{}' in the settings is the command that does", self.key("resume"));
+            return Err(Failure::could_not("no-resume", message).hint(hint));
+        }
+        if model.is_some() && !line.iter().any(|word| word.contains("{model}")) {
+            let message = format!("the command of the agent '{}' has no place for a model", self.name);
+            return Err(Failure::could_not("no-model", message).hint("{model} in its command is that place"));
+        }
+        Ok(line)
+    }
+}
+
+fn unknown(name: &str) -> Failure {
+    let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
+    let hint = format!("known are {}; 'agents.<name>.command' in the settings adds one", names.join(", "));
+    Failure::could_not("no-agent", format!("no agent '{}'", name.escape_debug())).hint(hint)
+}
+
+/// Puts the prompt into an agent's command line; no shell sees it.
+pub(crate) fn with_prompt(command: Vec<OsString>, way: PromptWay, prompt: &OsStr, file: &Path) -> Vec<OsString> {
+    let named = command.iter().any(|word| word.to_string_lossy().contains("{prompt}"));
+    // The path first: a prompt may well say "{prompt-file}".
+    let command = command.into_iter().map(|word| fill(&word, "{prompt-file}", file.as_os_str()));
+    let mut command: Vec<OsString> = command.map(|word| fill(&word, "{prompt}", prompt)).collect();
+    if way == PromptWay::Argument && !named {
+        command.push(prompt.to_owned());
+    }
+    command
+}
+
+fn fill(word: &OsStr, place: &str, value: &OsStr) -> OsString {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    let (mut rest, place) = (word.as_bytes(), place.as_bytes());
+    let mut filled = Vec::with_capacity(rest.len());
+    while let Some(at) = rest.windows(place.len()).position(|window| window == place) {
+        filled.extend_from_slice(&rest[..at]);
+        filled.extend_from_slice(value.as_bytes());
+        rest = &rest[at + place.len()..];
+    }
+    filled.extend_from_slice(rest);
+    OsString::from_vec(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(command: &[&str], way: PromptWay) -> Vec<String> {
+        let command = command.iter().map(OsString::from).collect();
+        let done = with_prompt(command, way, OsStr::new("say {prompt-file} $HOME"), Path::new("/p q"));
+        done.into_iter().map(|word| word.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_prompt_is_one_argument_whatever_it_says() {
+        assert_eq!(filled(&["a", "-x"], PromptWay::Argument), ["a", "-x", "say {prompt-file} $HOME"]);
+        assert_eq!(filled(&["a", "p={prompt}", "z"], PromptWay::Argument), ["a", "p=say {prompt-file} $HOME", "z"]);
+        assert_eq!(filled(&["a", "{prompt-file}"], PromptWay::File), ["a", "/p q"]);
+        assert_eq!(filled(&["a"], PromptWay::Stdin), ["a"]);
+    }
+}
