@@ -4,6 +4,7 @@ mod cap;
 mod commit;
 mod corrupt;
 mod crash;
+mod danger;
 mod index;
 mod launch;
 mod list;

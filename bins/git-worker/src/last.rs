@@ -117,6 +117,7 @@ fn verdict(end: &End) -> (State, Option<String>) {
     match (&end.cause, exit) {
         (Some(Cause::Asked { .. }), _) => (State::Stopped, Some("asked".to_owned())),
         (Some(Cause::TimedOut { reason }), _) => (State::TimedOut, Some(reason.clone())),
+        (Some(Cause::Dangerous { reason }), _) => (State::Stopped, Some(reason.clone())),
         (Some(Cause::Stalled { reason }), _) => (State::Stalled, Some(reason.clone())),
         (Some(Cause::Unrecorded), _) => (State::Failed, None),
         (None, Some(Exit::Code(0))) => (State::Completed, None),

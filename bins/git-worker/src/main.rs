@@ -1,12 +1,15 @@
 //! git-worker: run agents and other commands in the background, inside limits.
 
 mod agent;
+mod announced;
 mod begin;
 mod cli;
 mod commit;
+mod danger;
 mod event;
 mod fill;
 mod given;
+mod guard;
 mod index;
 mod job;
 mod keeper;
@@ -21,6 +24,7 @@ mod names;
 mod notify;
 mod output;
 mod pause;
+mod peril;
 mod place;
 mod pulse;
 mod queue;
@@ -31,6 +35,7 @@ mod retry;
 mod rules;
 mod run;
 mod secrets;
+mod shell;
 mod shown;
 mod signals;
 mod snapshot;

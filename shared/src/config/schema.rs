@@ -28,6 +28,8 @@ pub enum Class {
     Command,
     /// The user alone, never a repository.
     User,
+    /// Anybody, but a repository only if that makes it stricter: a later word of the choice, or a text where the user has none.
+    Stricter,
 }
 
 /// One key; a `*` in its name stands for the name of an agent or a check.
@@ -241,6 +243,49 @@ pub const KEYS: &[Key] = &[
         "environment variables whose values never reach a log, event or record",
     ),
     key(
+        "danger.rm-outside.action",
+        DANGER,
+        Class::Stricter,
+        "\"interrupt\"",
+        "what follows when a job runs rm -r on what is neither in its worktree nor temporary nor a cache",
+    ),
+    key(
+        "danger.force-push.action",
+        DANGER,
+        Class::Stricter,
+        "\"interrupt\"",
+        "what follows on git push --force; --force-with-lease is noted only",
+    ),
+    key(
+        "danger.history-rewrite.action",
+        DANGER,
+        Class::Stricter,
+        "\"note\"",
+        "what follows when main or master is moved by force or deleted, or something is pushed after a filter of the history",
+    ),
+    key(
+        "danger.publish.action",
+        DANGER,
+        Class::Stricter,
+        "\"note\"",
+        "what follows when a package, image or release is published",
+    ),
+    key(
+        "danger.credential-read.action",
+        DANGER,
+        Class::Stricter,
+        "\"note\"",
+        "what follows when keys, passwords or tokens of the user are read",
+    ),
+    key(
+        "danger.*.pattern",
+        Kind::Text,
+        Class::Stricter,
+        "",
+        "command lines that are dangerous as well; an expression of the regex crate",
+    ),
+    key("danger.*.action", DANGER, Class::Stricter, "\"note\"", "what follows when a command line matches the pattern"),
+    key(
         "agents.*.command",
         Kind::List,
         Class::Command,
@@ -297,6 +342,9 @@ pub const KEYS: &[Key] = &[
         "checks to run at the same time; 0 for as many as there are processors",
     ),
 ];
+
+/// What may follow on something dangerous, the strictest last.
+const DANGER: Kind = Kind::Choice(&["never", "note", "interrupt", "stop"]);
 
 const fn key(name: &'static str, kind: Kind, class: Class, default: &'static str, about: &'static str) -> Key {
     Key { name, kind, class, default, about }
