@@ -4,6 +4,7 @@ mod cap;
 mod commit;
 mod corrupt;
 mod crash;
+mod gc;
 mod index;
 mod launch;
 mod list;

@@ -6,6 +6,7 @@ mod cli;
 mod commit;
 mod event;
 mod fill;
+mod gc;
 mod given;
 mod index;
 mod job;
@@ -22,10 +23,12 @@ mod notify;
 mod output;
 mod pause;
 mod place;
+mod proof;
 mod pulse;
 mod queue;
 mod record;
 mod redact;
+mod removal;
 mod restore;
 mod retry;
 mod rules;
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
             Command::Stop(args) => stop::run(&cx, args),
             Command::Snapshots(args) => snapshots::run(&cx, args),
             Command::Restore(args) => restore::run(&cx, args),
+            Command::Gc(args) => gc::run(&cx, args),
         }
     })
 }

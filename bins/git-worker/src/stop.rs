@@ -106,6 +106,19 @@ pub(crate) fn stop(job: &Job, grace: Option<Duration>) -> Result<Stopped> {
     Ok(Stopped::new(job, record, false))
 }
 
+/// Ends what a dead supervisor left of a lost job; none if there is nothing to do, or somebody else does it.
+pub(crate) fn bury_lost(job: &Job) -> Result<Option<Record>> {
+    let Some(lock) = Lock::try_acquire(&job.path(job::LOCK))? else { return Ok(None) };
+    let record = job.load()?;
+    if record.state.is_terminal() || record.state == State::Queued {
+        return Ok(None);
+    }
+    let grace = Duration::from_millis(record.grace_ms);
+    let record = bury(job, record, Vec::new(), grace);
+    drop(lock);
+    Ok(Some(record))
+}
+
 /// Stops a job that waits; none if it was started meanwhile.
 fn take_back(job: &Job) -> Result<Option<Record>> {
     // Whoever starts it holds this as well.
