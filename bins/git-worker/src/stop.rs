@@ -18,6 +18,7 @@ use shared::process::{self, Identity};
 
 use crate::event::Events;
 use crate::job::{self, Job, Jobs, Name};
+use crate::keeper::Keeper;
 use crate::record::{Record, State};
 use crate::{cli, last, queue, tape, tree};
 
@@ -173,8 +174,11 @@ fn freed(job: &Job, deadline: Instant) -> Result<bool> {
     Ok(true)
 }
 
-/// Ends what a dead supervisor left and records that the job is lost; the caller holds the lock.
+/// Keeps the worktree, ends what a dead supervisor left and records that the job is lost; the caller holds the lock.
 fn bury(job: &Job, mut record: Record, rest: Vec<Identity>, grace: Duration) -> Record {
+    if let Some(mut keeper) = Keeper::of(&record) {
+        keeper.take_now(job, State::Lost.as_str());
+    }
     let seen = std::cell::RefCell::new(std::collections::BTreeSet::new());
     let marker = record.marker();
     let members = || {
