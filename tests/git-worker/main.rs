@@ -5,6 +5,7 @@ mod commit;
 mod corrupt;
 mod crash;
 mod danger;
+mod gc;
 mod index;
 mod launch;
 mod list;

@@ -18,7 +18,7 @@ use crate::watch::{Cause, End};
 use crate::{commit, index, link, live, pause};
 
 /// Room that is taken while there is some, for the day when there is none.
-const SPARE: &str = ".spare";
+pub(crate) const SPARE: &str = ".spare";
 const SPARE_MORE: u64 = 8 * 1024;
 
 /// Records how the job ended, after its work was committed where that is asked for.

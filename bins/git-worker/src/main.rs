@@ -8,6 +8,7 @@ mod commit;
 mod danger;
 mod event;
 mod fill;
+mod gc;
 mod given;
 mod guard;
 mod index;
@@ -26,10 +27,12 @@ mod output;
 mod pause;
 mod peril;
 mod place;
+mod proof;
 mod pulse;
 mod queue;
 mod record;
 mod redact;
+mod removal;
 mod restore;
 mod retry;
 mod rules;
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
             Command::Stop(args) => stop::run(&cx, args),
             Command::Snapshots(args) => snapshots::run(&cx, args),
             Command::Restore(args) => restore::run(&cx, args),
+            Command::Gc(args) => gc::run(&cx, args),
         }
     })
 }

@@ -236,6 +236,27 @@ pub const KEYS: &[Key] = &[
         "bytes of a job's log that are kept, a quarter of them the head and the rest the tail; 0 for all",
     ),
     key(
+        "worker.gc-older-than",
+        Kind::Duration,
+        Class::User,
+        "\"30d\"",
+        "time after its end after which 'git worker gc' removes a job; 0 for never",
+    ),
+    key(
+        "worker.gc-keep",
+        Kind::Integer,
+        Class::User,
+        "10",
+        "how many of the jobs of a repository that ended last 'git worker gc' keeps whatever their age and size",
+    ),
+    key(
+        "worker.gc-max-size",
+        Kind::Size,
+        Class::User,
+        "\"0\"",
+        "bytes of ended jobs of a repository beyond which 'git worker gc' removes the oldest; 0 for no limit",
+    ),
+    key(
         "worker.redact",
         Kind::List,
         Class::User,
