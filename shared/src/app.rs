@@ -13,6 +13,7 @@ use clap::{CommandFactory, Parser};
 use clap_complete::CompletionCandidate;
 
 use crate::config::Config;
+use crate::config::schema::{self, Class};
 use crate::exit::Status;
 use crate::failure::Failure;
 use crate::output::{ColorChoice, Output, escape};
@@ -117,7 +118,11 @@ impl Context {
         }
         let config = Config::load(self.find_repository()?)?;
         for entry in config.dropped() {
-            self.output.warn(format!("{}: '{}' may be set by the user only; ignored", entry.origin, entry.key));
+            let how = match schema::find(&entry.key).map(|key| key.class) {
+                Some(Class::Stricter) => "may only be made stricter by a repository",
+                Some(Class::User | Class::Data | Class::Command) | None => "may be set by the user only",
+            };
+            self.output.warn(format!("{}: '{}' {how}; ignored", entry.origin, entry.key));
         }
         Ok(self.config.get_or_init(|| config))
     }

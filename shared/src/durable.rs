@@ -267,6 +267,11 @@ pub fn sweep(folder: &Path) {
     }
 }
 
+/// Says whether a file name is that of a temporary file, which a crash may have left.
+pub fn is_temporary(name: &str) -> bool {
+    name.starts_with(TEMPORARY)
+}
+
 /// Lists temporary files that a crash left in `folder` more than an hour ago.
 pub fn leftovers(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };

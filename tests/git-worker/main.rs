@@ -4,6 +4,8 @@ mod cap;
 mod commit;
 mod corrupt;
 mod crash;
+mod danger;
+mod gc;
 mod index;
 mod launch;
 mod list;

@@ -51,6 +51,8 @@ fn what_a_killed_agent_and_supervisor_left_is_brought_back_as_of_the_last_milest
     kill(&room, "-9", &job["child"]["pid"]);
     until("it is lost", || room.job(&id)["state"] == "lost");
     room.worker(&["stop", "--grace", "0", &id]).succeeds();
+    assert_eq!(snapshots(&room, &id)[1]["why"], "lost");
+    room.write("other", "whole\n");
 
     // Beside, and then in place, where what is there is kept first.
     let beside = room.path().join("beside");
@@ -60,7 +62,7 @@ fn what_a_killed_agent_and_supervisor_left_is_brought_back_as_of_the_last_milest
             room.worker(&["restore", "-n", &id]).succeeds().says("would restore");
             assert_eq!(text(&folder.join("README")), "broken\n");
             let done = room.worker(&["restore", &format!("{id}@1"), "--json"]).succeeds().json();
-            assert_eq!(done["before"], "refs/worker/agent/1/2", "{done}");
+            assert_eq!(done["before"], "refs/worker/agent/1/3", "{done}");
             assert_eq!(text(&folder.join("ignored")), "x\n");
         }
         let file = |name: &str| text(&folder.join(name));
@@ -69,11 +71,11 @@ fn what_a_killed_agent_and_supervisor_left_is_brought_back_as_of_the_last_milest
     }
     assert_eq!(seen(&room, &room.repo()), clean);
     room.worker(&["restore", &format!("{id}@1"), "--to", beside.to_str().unwrap()]).exits(128).warns("empty");
-    room.worker(&["restore", &format!("{id}@2")]).succeeds();
-    assert_eq!(
-        (text(&room.repo().join("README")), text(&room.repo().join("other"))),
-        ("broken\n".into(), "half\n".into())
-    );
+    for (number, other) in [(2, "half\n"), (3, "whole\n")] {
+        room.worker(&["restore", &format!("{id}@{number}")]).succeeds();
+        let found = (text(&room.repo().join("README")), text(&room.repo().join("other")));
+        assert_eq!(found, ("broken\n".into(), other.into()));
+    }
     room.git(&["fsck", "--strict"]);
 }
 
@@ -188,4 +190,30 @@ fn a_filter_that_a_tasks_agent_plants_keeps_its_work_uncommitted() {
     let job = room.ended("gate");
     assert!(!trap.exists() && job["commit"].is_null() && worktree.join("file").exists());
     assert!(job["commit_problem"].as_str().unwrap().contains("filter.x.clean"), "{job}");
+}
+
+#[test]
+fn the_worktree_of_a_lost_job_is_kept_before_what_is_left_of_it_is_ended() {
+    let room = Room::new();
+    for (name, way) in [("stop", vec!["stop", "stop"]), ("gc", vec!["gc"])] {
+        let script = format!("echo {name} > of-{name}; trap ': > of-{name}; exit' TERM; sleep 60 & wait");
+        let id = room.sh(name, &script);
+        let file = room.repo().join(format!("of-{name}"));
+        until("it has worked", || fs::read_to_string(&file).is_ok_and(|text| !text.is_empty()));
+        kill(&room, "-9", &room.job(&id)["supervisor"]["pid"]);
+        until("it is lost", || room.job(&id)["state"] == "lost");
+        room.worker(&way).succeeds();
+        assert_eq!(text(&file), "", "{way:?} did not end what was left");
+        let kept = snapshots(&room, &id);
+        assert_eq!((kept.len(), kept[0]["why"].as_str()), (1, Some("lost")));
+        assert_eq!(room.git(&["show", &format!("refs/worker/{name}/1/1:of-{name}")]), name);
+        room.worker(&way).succeeds();
+        assert_eq!(snapshots(&room, &id), kept);
+    }
+    room.user_config("[worker]\nsnapshot = \"never\"\n");
+    let id = room.sh("never", "echo x > of-never; exec sleep 60");
+    until("it has worked", || room.repo().join("of-never").exists());
+    kill(&room, "-9", &room.job(&id)["supervisor"]["pid"]);
+    room.worker(&["stop", &id]).succeeds().says("lost");
+    room.worker(&["snapshots", &id]).succeeds().prints("");
 }

@@ -373,7 +373,8 @@ fn git_worker_answers_as_its_schemas_say() {
     story.asks(1, &["run", "--share", "--name", "poor", "--agent", "poor", "--prompt", "x"]);
     story.asks(1, &["wait", "poor"]);
     story.asks(128, &["launch", "--share", "--agent", "poor", "--prompt", "x"]);
-    story.room.user_config(&format!("{agents}[worker]\nmax-concurrency = 1\n"));
+    let danger = "[danger.drop]\npattern = \"drop table\"\n[danger.rm-outside]\naction = \"stop\"\n";
+    story.room.user_config(&format!("{agents}{danger}[worker]\nmax-concurrency = 1\n"));
     story.asks(0, &["launch", "--share", "--name", "queued", "--", "true"]);
     story.asks(0, &["status", "--all"]);
     story.asks(0, &["list"]);
@@ -404,6 +405,13 @@ fn git_worker_answers_as_its_schemas_say() {
     story.asks(0, &["status", "--all"]);
     story.asks(128, &["status", "nobody"]);
     story.asks(128, &["launch", "--", "no-such-program"]);
+    story.asks(0, &["gc", "-n", "--keep", "0"]);
+    story.asks(0, &["gc", "--keep", "0", "--snapshots"]);
+    story.asks(0, &["launch", "--name", "killed", "--", "sleep", "60"]);
+    let job = &story.asks(0, &["status", "killed"])["jobs"][0];
+    story.room.run("sh", &["-c", &format!("kill -9 {}", job["supervisor"]["pid"])]).succeeds();
+    std::fs::write(Path::new(job["folder"].as_str().unwrap()).join("foreign"), "x").unwrap();
+    story.asks(0, &["gc", "--keep", "0"]);
     story.ends(&[]);
 }
 

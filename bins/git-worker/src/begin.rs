@@ -114,7 +114,7 @@ fn refuse_company(folder: &Path, worktree: &Path) -> Result<(), Failure> {
 
 /// Writes all that the supervisor needs and lets it go, once it holds the lock; nothing here is acknowledged yet.
 fn lay_out(folder: &Path, job: &Job, plan: &Plan, supervisor: &mut Supervisor) -> Result<(), Failure> {
-    let beside = job.path(BESIDE);
+    let beside = job.path(job::BESIDE);
     let prompt = plan.clean_prompt();
     let record = record(job, plan, State::Starting);
     supervisor.takes(job, || {
@@ -146,9 +146,9 @@ fn write_queued(folder: &Path, job: &Job, plan: &Plan) -> Result<(), Failure> {
     let write = || -> Result<()> {
         write_files(job, plan.prompt.as_deref())?;
         queue::add(job)?;
-        create(&job.path(BESIDE), &record.to_bytes()?)?;
+        create(&job.path(job::BESIDE), &record.to_bytes()?)?;
         Events::open(&job.path(job::EVENTS)).add("queued", serde_json::json!({ "priority": plan.priority }));
-        fs::rename(job.path(BESIDE), job.path(job::RECORD))?;
+        fs::rename(job.path(job::BESIDE), job.path(job::RECORD))?;
         Ok(())
     };
     write().with_context(|| format!("cannot write the record in '{}'", job.folder().display()))?;
@@ -167,12 +167,9 @@ fn write_files(job: &Job, prompt: Option<&[u8]>) -> Result<()> {
     Ok(())
 }
 
-/// What is renamed to be the record.
-const BESIDE: &str = ".job.json.new";
-
 /// Takes back a job that never started: its own files by name, then the folder if nothing else is in it.
 fn discard(job: &Job) {
-    let files = [job::RECORD, BESIDE, job::LOG, job::EVENTS, job::RUNNING, job::PROMPT, job::LOCK];
+    let files = [job::RECORD, job::BESIDE, job::LOG, job::EVENTS, job::RUNNING, job::PROMPT, job::LOCK];
     for file in files {
         let _ = link::remove(&job.path(file));
     }
@@ -238,6 +235,7 @@ fn record(job: &Job, plan: &Plan, state: State) -> Record {
         redactions: 0,
         request_redacted: hidden || clean != plan.command,
         stalls: 0,
+        dangers: 0,
         folders: plan.folders.clone(),
         error_kind: None,
         signs: plan.signs.clone(),

@@ -10,7 +10,7 @@ use shared::config::layer::parse_duration;
 use shared::repository::Repository;
 
 use crate::job::Jobs;
-use crate::{launch, list, logs, restore, retry, run, snapshots, status, stop, wait};
+use crate::{gc, launch, list, logs, restore, retry, run, snapshots, status, stop, wait};
 
 /// Run agents and other commands in the background, inside limits
 #[derive(Debug, Parser)]
@@ -34,6 +34,7 @@ pub(crate) enum Command {
     Stop(stop::Args),
     Snapshots(snapshots::Args),
     Restore(restore::Args),
+    Gc(gc::Args),
 }
 
 /// Reads a span of time from the command line.

@@ -267,8 +267,13 @@ pub(crate) fn add_locked(repository: &Path, job: &Job, record: &Record) {
 }
 
 /// Makes the index anew of the given heads and records, the first to end first, unless somebody is at work on it.
-pub(crate) fn remake(repository: &Path, mut entries: Vec<(Head<'_>, String)>) -> Result<()> {
+pub(crate) fn remake(repository: &Path, entries: Vec<(Head<'_>, String)>) -> Result<()> {
     let Some(_lock) = Lock::try_acquire(&repository.join(".lock"))? else { return Ok(()) };
+    remake_locked(repository, entries)
+}
+
+/// Makes the index anew; the caller holds the repository's lock.
+pub(crate) fn remake_locked(repository: &Path, mut entries: Vec<(Head<'_>, String)>) -> Result<()> {
     entries.sort_by_key(|(head, _)| (head.ended, head.number));
     let beside = repository.join(format!("{NAME}.new"));
     link::remove(&beside)?;

@@ -205,6 +205,17 @@ impl Job {
         self.folder.join(file)
     }
 
+    /// Sees to it that its number is not given again once it is gone; the caller holds the repository's lock.
+    pub(crate) fn keep_number(&self) -> Result<()> {
+        let folder = self.folder.parent().unwrap_or(&self.folder);
+        if next_of(folder).is_some_and(|next| next > self.number) {
+            return Ok(());
+        }
+        let last = numbers(folder)?.last().map_or(self.number, |last| self.number.max(*last));
+        let keep = || link::replace(&folder.join(NEXT), Path::new(&(last + 1).to_string()));
+        keep().and_then(|()| durable::sync_folder(folder)).context("cannot keep the number of the job")
+    }
+
     /// Says whether a process of ours watches over it.
     pub(crate) fn is_live(&self) -> Result<bool> {
         durable::is_locked(&self.path(LOCK))
@@ -286,6 +297,28 @@ pub(crate) const LOCK: &str = "lock";
 /// Who asked for its end.
 pub(crate) const STOP: &str = "stop.json";
 
+/// Every file that a job's folder may hold, beside the pieces of its log and what a crash left half written.
+pub(crate) const FILES: [&str; 15] = [
+    RECORD,
+    BESIDE,
+    RUNNING,
+    LOG,
+    TIMES,
+    EVENTS,
+    PROMPT,
+    LOCK,
+    STOP,
+    crate::last::SPARE,
+    crate::snapshot::LOCK,
+    crate::snapshot::INDEX,
+    "snapshot.index.lock",
+    crate::restore::INDEX,
+    "restore.index.lock",
+];
+
+/// What is renamed to be the record.
+pub(crate) const BESIDE: &str = ".job.json.new";
+
 /// In the folder of a slug: a link whose target is the next number. A link is never half written.
 const NEXT: &str = ".next";
 /// In the folder of a repository: a link to the folder of the job that was launched last.
@@ -295,6 +328,13 @@ const LATEST: &str = ".latest";
 pub(crate) fn note_latest(repository: &Path, job: &Job) {
     // Without it all are looked at.
     let _ = link::replace(&repository.join(LATEST), &Path::new(job.slug.as_str()).join(job.number.to_string()));
+}
+
+/// Lets the pointer lead to this job if it leads to one that is gone; the caller holds the repository's lock.
+pub(crate) fn mend_latest(repository: &Path, job: &Job) {
+    if latest(repository).is_none() {
+        note_latest(repository, job);
+    }
 }
 
 /// Returns the job of a repository that was launched last; none if the records must be asked.

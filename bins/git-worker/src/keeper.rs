@@ -83,6 +83,13 @@ impl Keeper {
         }
     }
 
+    /// Takes a snapshot for whoever comes after a supervisor that is gone, and waits for it.
+    pub(crate) fn take_now(&mut self, job: &Job, word: &str) {
+        self.want(word, "");
+        self.start(job);
+        self.finish();
+    }
+
     /// Waits until nobody takes a snapshot any more; who hangs is ended.
     pub(crate) fn finish(&mut self) {
         if let Some((pid, since)) = self.taking {
@@ -115,6 +122,8 @@ impl Keeper {
             .arg(job.folder())
             .args([&why.word, &why.text])
             .current_dir("/")
+            // Of the job that a stop is called in, if it is.
+            .env_remove("GIT_WORKER_JOB")
             .stdin(std::process::Stdio::null())
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null());

@@ -18,7 +18,7 @@ use crate::watch::{Cause, End};
 use crate::{commit, index, link, live, pause};
 
 /// Room that is taken while there is some, for the day when there is none.
-const SPARE: &str = ".spare";
+pub(crate) const SPARE: &str = ".spare";
 const SPARE_MORE: u64 = 8 * 1024;
 
 /// Records how the job ended, after its work was committed where that is asked for.
@@ -117,6 +117,7 @@ fn verdict(end: &End) -> (State, Option<String>) {
     match (&end.cause, exit) {
         (Some(Cause::Asked { .. }), _) => (State::Stopped, Some("asked".to_owned())),
         (Some(Cause::TimedOut { reason }), _) => (State::TimedOut, Some(reason.clone())),
+        (Some(Cause::Dangerous { reason }), _) => (State::Stopped, Some(reason.clone())),
         (Some(Cause::Stalled { reason }), _) => (State::Stalled, Some(reason.clone())),
         (Some(Cause::Unrecorded), _) => (State::Failed, None),
         (None, Some(Exit::Code(0))) => (State::Completed, None),

@@ -107,6 +107,8 @@ impl Listing {
     pub(crate) fn add(&mut self, job: Job) {
         match job.read() {
             Ok(record) => self.jobs.push(Entry::new(job, record)),
+            // Removed between the looks.
+            Err(_) if !job.exists() => {}
             Err(error) => self.broken.push(job.broken(&error)),
         }
     }
@@ -182,6 +184,42 @@ fn scan_for_latest(repository: &Path) -> Result<Option<(Job, Result<Record>)>> {
 
 /// Reads all jobs of a repository and mends its index.
 pub(crate) fn all_of(repository: &Path, listing: &mut Listing) -> Result<()> {
+    let (index, fresh, known) = read_all(repository, listing)?;
+    if !may_write() {
+        return Ok(());
+    }
+    let dead = index.replaced + index.rest();
+    let is_missing = index.store.is_missing() && !fresh.is_empty();
+    if index.is_damaged || fresh.len() > MANY || dead > MANY + known.len() || is_missing {
+        let _ = index::remake(repository, lines(listing, &[known, fresh].concat()));
+    } else if !fresh.is_empty() {
+        add_some(repository, fresh.iter().map(|(at, _)| &listing.jobs[*at]));
+    }
+    Ok(())
+}
+
+/// Makes the index anew without the jobs that are gone, and returns what there is; the caller holds the repository's lock.
+pub(crate) fn renew(repository: &Path) -> Result<Listing> {
+    let mut listing = Listing::default();
+    let (_, fresh, known) = read_all(repository, &mut listing)?;
+    index::remake_locked(repository, lines(&listing, &[known, fresh].concat()))?;
+    listing.sort();
+    Ok(listing)
+}
+
+/// Where in a listing a job that has ended stands, and the stamp of its record.
+type At = (usize, Stamp);
+
+fn lines<'a>(listing: &'a Listing, all: &[At]) -> Vec<(Head<'a>, String)> {
+    let line = |(at, stamp): &At| {
+        let entry = &listing.jobs[*at];
+        Some((entry.head(*stamp), entry.json().ok()?))
+    };
+    all.iter().filter_map(line).collect()
+}
+
+/// Reads all jobs of a repository; returns what is left of the index, those that it lacks, and those that it has.
+fn read_all(repository: &Path, listing: &mut Listing) -> Result<(Index, Vec<At>, Vec<At>)> {
     let (mut index, found) = look(repository)?;
     let (mut fresh, mut known) = (Vec::new(), Vec::new());
     for Found { slug, folder, numbers } in found {
@@ -205,21 +243,7 @@ pub(crate) fn all_of(repository: &Path, listing: &mut Listing) -> Result<()> {
             }
         }
     }
-    if !may_write() {
-        return Ok(());
-    }
-    let dead = index.replaced + index.rest();
-    let is_missing = index.store.is_missing() && !fresh.is_empty();
-    if index.is_damaged || fresh.len() > MANY || dead > MANY + known.len() || is_missing {
-        let entry = |(at, stamp): &(usize, Stamp)| {
-            let entry = &listing.jobs[*at];
-            Some((entry.head(*stamp), entry.json().ok()?))
-        };
-        let _ = index::remake(repository, known.iter().chain(&fresh).filter_map(entry).collect());
-    } else if !fresh.is_empty() {
-        add_some(repository, fresh.iter().map(|(at, _)| &listing.jobs[*at]));
-    }
-    Ok(())
+    Ok((index, fresh, known))
 }
 
 /// The jobs of one slug, and the stamps of their records.

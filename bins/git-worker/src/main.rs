@@ -1,12 +1,16 @@
 //! git-worker: run agents and other commands in the background, inside limits.
 
 mod agent;
+mod announced;
 mod begin;
 mod cli;
 mod commit;
+mod danger;
 mod event;
 mod fill;
+mod gc;
 mod given;
+mod guard;
 mod index;
 mod job;
 mod keeper;
@@ -21,16 +25,20 @@ mod names;
 mod notify;
 mod output;
 mod pause;
+mod peril;
 mod place;
+mod proof;
 mod pulse;
 mod queue;
 mod record;
 mod redact;
+mod removal;
 mod restore;
 mod retry;
 mod rules;
 mod run;
 mod secrets;
+mod shell;
 mod shown;
 mod signals;
 mod snapshot;
@@ -79,6 +87,7 @@ fn main() -> ExitCode {
             Command::Stop(args) => stop::run(&cx, args),
             Command::Snapshots(args) => snapshots::run(&cx, args),
             Command::Restore(args) => restore::run(&cx, args),
+            Command::Gc(args) => gc::run(&cx, args),
         }
     })
 }

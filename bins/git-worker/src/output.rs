@@ -8,7 +8,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
 
+use crate::announced::Announced;
 use crate::job;
 use crate::redact::Redactor;
 use crate::tape::{Shape, Tape};
@@ -16,7 +19,7 @@ use crate::times::Times;
 
 /// A line of this form is a milestone.
 const MILESTONE: &str = "::milestone:: ";
-/// What is kept of a line to look for milestones.
+/// What is kept of a line to look for milestones and commands.
 const LINE: usize = 1024;
 /// What is read at once.
 const CHUNK: usize = 64 * 1024;
@@ -41,6 +44,7 @@ struct Sink {
     times: Times,
     line: Vec<u8>,
     milestones: Vec<String>,
+    announced: Announced,
 }
 
 impl Capture {
@@ -53,7 +57,7 @@ impl Capture {
             pipe: Some(pipe),
             buffer: Vec::new(),
             redactor,
-            sink: Sink { log, times, line: Vec::new(), milestones: Vec::new() },
+            sink: Sink { log, times, line: Vec::new(), milestones: Vec::new(), announced: Announced::default() },
             last: Instant::now(),
         })
     }
@@ -66,6 +70,9 @@ impl Capture {
     /// Moves what is there from the pipe to the log, at most 16 chunks; false if nothing was.
     pub(crate) fn pump(&mut self) -> bool {
         // Only a job that prints pays for the buffer.
+        if self.buffer.is_empty() && !self.pipe.as_ref().is_some_and(has_something) {
+            return false;
+        }
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.resize(CHUNK, 0);
         let mut moved = false;
@@ -106,6 +113,11 @@ impl Capture {
         std::mem::take(&mut self.sink.milestones)
     }
 
+    /// Returns the commands that were announced since the last call.
+    pub(crate) fn announced(&mut self) -> Vec<String> {
+        self.sink.announced.take()
+    }
+
     /// Returns the bytes in the log, and those that did not fit.
     pub(crate) fn counts(&self) -> (u64, u64) {
         self.sink.log.counts()
@@ -119,6 +131,12 @@ impl Capture {
         self.sink.times.end(self.sink.log.place());
         self.sink.log.end();
     }
+}
+
+/// Says whether there is something to read, or the end.
+fn has_something(pipe: &PipeReader) -> bool {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    !matches!(poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&now)), Ok(0))
 }
 
 impl Sink {
@@ -141,6 +159,7 @@ impl Sink {
                 self.end_line();
             }
         }
+        self.announced.scan(&rest[..whole]);
         self.keep(&rest[whole..]);
     }
 
@@ -153,6 +172,7 @@ impl Sink {
         if let Some(text) = self.line.strip_prefix(MILESTONE.as_bytes()) {
             self.milestones.push(String::from_utf8_lossy(text).trim_end().to_owned());
         }
+        self.announced.line(&self.line);
         self.line.clear();
     }
 }

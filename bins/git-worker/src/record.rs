@@ -52,7 +52,7 @@ pub(crate) struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) queue: Option<Queue>,
     pub(crate) reason: Option<String>,
-    /// Who ended it: `user`, `job …`, `timeout`, `stall`, `budget`, `signal`, `launch`.
+    /// Who ended it: `user`, `job …`, `timeout`, `stall`, `danger`, `budget`, `signal`, `launch`.
     pub(crate) by: Option<String>,
     pub(crate) created: Timestamp,
     pub(crate) started: Option<Timestamp>,
@@ -90,6 +90,9 @@ pub(crate) struct Record {
     /// How often it showed no sign of life.
     #[serde(default)]
     pub(crate) stalls: u32,
+    /// How often something dangerous was seen.
+    #[serde(default)]
+    pub(crate) dangers: u32,
     /// Where git keeps what belongs to the worktree.
     #[serde(default)]
     pub(crate) folders: Option<Folders>,

@@ -32,7 +32,7 @@ use crate::snapshots::{self, Snapshot};
 use crate::{cli, live};
 
 /// The index with which files are written.
-const INDEX: &str = "restore.index";
+pub(crate) const INDEX: &str = "restore.index";
 
 /// Bring back the files of a snapshot, into the job's worktree or a new folder
 #[derive(Debug, clap::Args)]

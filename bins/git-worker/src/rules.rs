@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use shared::config::Config;
 
+use crate::guard::{self, Guard};
 use crate::stall::Limits;
 
 /// The settings of a job that runs.
@@ -30,13 +31,15 @@ pub(crate) struct Rules {
     pub(crate) snapshot_max_file: u64,
     /// Time between two milestones; 0 is without limit.
     pub(crate) step_timeout_ms: u64,
+    /// What is dangerous beyond what is built in, or otherwise handled.
+    pub(crate) danger: Vec<Guard>,
 }
 
 impl Rules {
     /// Reads the settings.
     ///
     /// # Errors
-    /// When one of them waits for trust.
+    /// When one of them waits for trust, or is no pattern.
     pub(crate) fn of(config: &Config) -> Result<Rules> {
         let millis = |key: &str| config.duration(key).map(|span| span.map_or(0, millis));
         Ok(Rules {
@@ -49,6 +52,7 @@ impl Rules {
             snapshot_every_ms: millis("worker.snapshot-every")?,
             snapshot_max_file: config.size("worker.snapshot-max-file")?,
             step_timeout_ms: millis("worker.step-timeout")?,
+            danger: guard::of(config)?,
         })
     }
 

@@ -27,8 +27,9 @@ use crate::secrets::Secrets;
 /// The word in the command line of the process that takes a snapshot; no subcommand that a user is shown.
 pub(crate) const WORD: &str = "take-snapshot";
 /// The copy of the index, beside the job.
-const INDEX: &str = "snapshot.index";
-const LOCK: &str = "snapshot.lock";
+pub(crate) const INDEX: &str = "snapshot.index";
+/// Held while a snapshot is taken.
+pub(crate) const LOCK: &str = "snapshot.lock";
 /// Left out paths that an event names.
 const NAMED: usize = 50;
 

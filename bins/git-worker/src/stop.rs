@@ -18,6 +18,7 @@ use shared::process::{self, Identity};
 
 use crate::event::Events;
 use crate::job::{self, Job, Jobs, Name};
+use crate::keeper::Keeper;
 use crate::record::{Record, State};
 use crate::{cli, last, queue, tape, tree};
 
@@ -106,6 +107,19 @@ pub(crate) fn stop(job: &Job, grace: Option<Duration>) -> Result<Stopped> {
     Ok(Stopped::new(job, record, false))
 }
 
+/// Ends what a dead supervisor left of a lost job; none if there is nothing to do, or somebody else does it.
+pub(crate) fn bury_lost(job: &Job) -> Result<Option<Record>> {
+    let Some(lock) = Lock::try_acquire(&job.path(job::LOCK))? else { return Ok(None) };
+    let record = job.load()?;
+    if record.state.is_terminal() || record.state == State::Queued {
+        return Ok(None);
+    }
+    let grace = Duration::from_millis(record.grace_ms);
+    let record = bury(job, record, Vec::new(), grace);
+    drop(lock);
+    Ok(Some(record))
+}
+
 /// Stops a job that waits; none if it was started meanwhile.
 fn take_back(job: &Job) -> Result<Option<Record>> {
     // Whoever starts it holds this as well.
@@ -160,8 +174,11 @@ fn freed(job: &Job, deadline: Instant) -> Result<bool> {
     Ok(true)
 }
 
-/// Ends what a dead supervisor left and records that the job is lost; the caller holds the lock.
+/// Keeps the worktree, ends what a dead supervisor left and records that the job is lost; the caller holds the lock.
 fn bury(job: &Job, mut record: Record, rest: Vec<Identity>, grace: Duration) -> Record {
+    if let Some(mut keeper) = Keeper::of(&record) {
+        keeper.take_now(job, State::Lost.as_str());
+    }
     let seen = std::cell::RefCell::new(std::collections::BTreeSet::new());
     let marker = record.marker();
     let members = || {

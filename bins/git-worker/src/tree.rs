@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use shared::process::{Identity, descendants, marked};
@@ -29,11 +30,28 @@ pub(crate) fn carrying(marker: &str) -> Vec<Identity> {
     marked(&format!("GIT_WORKER_JOB={marker}"))
 }
 
+/// Lists the children of a process as the kernel keeps them, without a look at all others; none where it does not.
+pub(crate) fn children(pid: i32) -> Option<Vec<i32>> {
+    let task = format!("/proc/{pid}/task");
+    let of = |thread: &str| fs::read_to_string(format!("{task}/{thread}/children")).ok();
+    let mut text = of(&pid.to_string())?;
+    // Each thread has its own. Listing a folder takes memory that stays: only where there is more than one.
+    if fs::symlink_metadata(&task).ok()?.nlink() > 3 {
+        let threads = fs::read_dir(&task).ok()?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        text = threads.filter_map(|thread| of(&thread)).collect::<Vec<_>>().join(" ");
+    }
+    Some(text.split_ascii_whitespace().filter_map(|number| number.parse().ok()).collect())
+}
+
+/// Says whether a command line may be that of a supervisor.
+pub(crate) fn may_supervise(line: &[u8]) -> bool {
+    line.split(|b| *b == 0).nth(1) == Some(supervise::WORD.as_bytes())
+}
+
 /// Says whether a process is the supervisor of another live job: by its record, not by its own word.
-fn supervises(process: &Identity, jobs: &Path) -> bool {
+pub(crate) fn supervises(process: &Identity, jobs: &Path) -> bool {
     let Ok(line) = fs::read(format!("/proc/{}/cmdline", process.pid)) else { return false };
-    let mut words = line.split(|b| *b == 0).skip(1);
-    if words.next() != Some(supervise::WORD.as_bytes()) {
+    if !may_supervise(&line) {
         return false;
     }
     live::everywhere(jobs).iter().any(|job| {

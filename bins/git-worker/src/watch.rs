@@ -13,6 +13,7 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 use serde_json::json;
 use shared::process::Identity;
 
+use crate::danger::Danger;
 use crate::job;
 use crate::keeper::Keeper;
 use crate::record::State;
@@ -50,6 +51,8 @@ pub(crate) enum Cause {
     TimedOut { reason: String },
     /// It showed no sign of life.
     Stalled { reason: String },
+    /// It ran what it must not; the reason names the pattern.
+    Dangerous { reason: String },
     /// Its start could not be recorded.
     Unrecorded,
 }
@@ -63,6 +66,7 @@ struct Ending {
 struct Watch<'a> {
     held: &'a mut Held,
     stall: Option<Stall>,
+    danger: Danger,
     milestone: Option<String>,
     /// When the step began that goes on.
     step: Duration,
@@ -87,7 +91,8 @@ impl Watch<'_> {
     fn new(held: &mut Held) -> Watch<'_> {
         let end = End { status: None, cause: None, left_over: 0, undead: 0 };
         let stall = held.record.rules.stall().map(Stall::new);
-        Watch { held, stall, milestone: None, step: now(), end, ending: None, outlived: BTreeSet::new() }
+        let (danger, outlived) = (Danger::new(), BTreeSet::new());
+        Watch { held, stall, danger, milestone: None, step: now(), end, ending: None, outlived }
     }
 
     fn run(mut self) -> End {
@@ -108,6 +113,7 @@ impl Watch<'_> {
             self.reap();
             if self.end.cause.is_none() && self.end.status.is_none() {
                 self.mind_limits(time_limit);
+                self.mind_danger();
                 if let Some(keeper) = &mut self.held.keeper {
                     keeper.tend(&self.held.job);
                 }
@@ -127,6 +133,7 @@ impl Watch<'_> {
         }
         self.held.capture.end();
         self.note_milestones();
+        self.danger.finish(self.held);
         self.end.left_over = self.outlived.len() as u64;
         self.end
     }
@@ -157,6 +164,13 @@ impl Watch<'_> {
         let helper = self.held.keeper.as_ref().and_then(Keeper::process);
         let step = self.stall.as_mut().and_then(|stall| stall.look_at(|| tree::below(own, helper, jobs)));
         self.take(step);
+    }
+
+    fn mind_danger(&mut self) {
+        if let Some(pattern) = self.danger.look(self.held) {
+            let grace = Duration::from_millis(self.held.record.grace_ms);
+            self.cut_short(dangerous(&pattern), grace);
+        }
     }
 
     fn step_limit(&self) -> Option<Duration> {
@@ -221,7 +235,8 @@ impl Watch<'_> {
         };
         let look = self.stall.as_ref().filter(|_| self.ending.is_none()).map(Stall::until_look);
         let keep = self.held.keeper.as_ref().filter(|_| self.ending.is_none()).and_then(Keeper::until);
-        let longest = look.into_iter().chain(keep).fold(longest, Duration::min);
+        let danger = self.ending.is_none().then(|| self.danger.until_look());
+        let longest = look.into_iter().chain(keep).chain(danger).fold(longest, Duration::min);
         let longest = self.held.capture.until_flush().map_or(longest, |flush| longest.min(flush));
         let longest = Timespec { tv_sec: longest.as_secs() as i64, tv_nsec: longest.subsec_nanos().into() };
         let mut sources = vec![PollFd::new(self.held.signals.wake(), PollFlags::IN)];
@@ -239,6 +254,9 @@ impl Watch<'_> {
                 self.end.status = Some(status);
                 if self.end.cause.is_none() && self.stall.as_ref().is_some_and(Stall::just_interrupted) {
                     self.end.cause = Some(self.stalled());
+                }
+                if let Some(pattern) = self.danger.struck_child().filter(|_| self.end.cause.is_none()) {
+                    self.end.cause = Some(dangerous(&pattern));
                 }
             }
         }
@@ -312,9 +330,14 @@ impl Cause {
             Cause::Asked { by } => by.clone(),
             Cause::TimedOut { .. } => "timeout".to_owned(),
             Cause::Stalled { .. } => "stall".to_owned(),
+            Cause::Dangerous { .. } => "danger".to_owned(),
             Cause::Unrecorded => "launch".to_owned(),
         }
     }
+}
+
+fn dangerous(pattern: &str) -> Cause {
+    Cause::Dangerous { reason: format!("danger '{pattern}'") }
 }
 
 fn key(process: &Identity) -> (i32, u64) {

@@ -19,7 +19,7 @@ use crate::folders;
 use crate::refusal::Refusal;
 use crate::repository::{self, Repository, Scope};
 use layer::{Entry, Layer};
-use schema::Class;
+use schema::{Class, Kind};
 use trust::Request;
 
 /// The section of git's configuration that holds our keys.
@@ -73,7 +73,7 @@ impl Config {
     fn add(&mut self, entry: Entry) {
         let class = schema::find(&entry.key).map_or(Class::User, |key| key.class);
         if entry.origin.layer.is_foreign() {
-            if class == Class::User {
+            if class == Class::User || (class == Class::Stricter && !self.is_tightened_by(&entry)) {
                 self.dropped.push(entry);
                 return;
             }
@@ -89,6 +89,19 @@ impl Config {
             Some(old) => *old = entry,
             None => self.values.push(entry),
         }
+    }
+
+    /// Says whether a value is at least as strict as the one in force, or the first of the user's.
+    fn is_tightened_by(&self, entry: &Entry) -> bool {
+        let old = self.values.iter().find(|old| old.key == entry.key);
+        let Some(known) = schema::find(&entry.key) else { return false };
+        let Kind::Choice(words) = known.kind else {
+            return old.is_none_or(|old| old.origin.layer.is_foreign());
+        };
+        let place = |value: Option<&Value>| words.iter().position(|word| value.and_then(Value::as_str) == Some(*word));
+        let default = known.default.trim_matches('"');
+        let old = old.map_or_else(|| words.iter().position(|word| *word == default), |old| place(Some(&old.value)));
+        place(Some(&entry.value)) >= old
     }
 
     /// Lists the values in force, in the order of the schema, then by name.

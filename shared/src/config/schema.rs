@@ -28,6 +28,8 @@ pub enum Class {
     Command,
     /// The user alone, never a repository.
     User,
+    /// Anybody, but a repository only if that makes it stricter: a later word of the choice, or a text where the user has none.
+    Stricter,
 }
 
 /// One key; a `*` in its name stands for the name of an agent or a check.
@@ -241,12 +243,76 @@ pub const KEYS: &[Key] = &[
         "bytes of a job's log that are kept, a quarter of them the head and the rest the tail; 0 for all",
     ),
     key(
+        "worker.gc-older-than",
+        Kind::Duration,
+        Class::User,
+        "\"30d\"",
+        "time after its end after which 'git worker gc' removes a job; 0 for never",
+    ),
+    key(
+        "worker.gc-keep",
+        Kind::Integer,
+        Class::User,
+        "10",
+        "how many of the jobs of a repository that ended last 'git worker gc' keeps whatever their age and size",
+    ),
+    key(
+        "worker.gc-max-size",
+        Kind::Size,
+        Class::User,
+        "\"0\"",
+        "bytes of ended jobs of a repository beyond which 'git worker gc' removes the oldest; 0 for no limit",
+    ),
+    key(
         "worker.redact",
         Kind::List,
         Class::User,
         "[\"*TOKEN*\", \"*SECRET*\", \"*PASSWORD*\", \"*_KEY\", \"*API_KEY*\", \"*CREDENTIAL*\"]",
         "environment variables whose values never reach a log, event or record",
     ),
+    key(
+        "danger.rm-outside.action",
+        DANGER,
+        Class::Stricter,
+        "\"interrupt\"",
+        "what follows when a job runs rm -r on what is neither in its worktree nor temporary nor a cache",
+    ),
+    key(
+        "danger.force-push.action",
+        DANGER,
+        Class::Stricter,
+        "\"interrupt\"",
+        "what follows on git push --force; --force-with-lease is noted only",
+    ),
+    key(
+        "danger.history-rewrite.action",
+        DANGER,
+        Class::Stricter,
+        "\"note\"",
+        "what follows when main or master is moved by force or deleted, or something is pushed after a filter of the history",
+    ),
+    key(
+        "danger.publish.action",
+        DANGER,
+        Class::Stricter,
+        "\"note\"",
+        "what follows when a package, image or release is published",
+    ),
+    key(
+        "danger.credential-read.action",
+        DANGER,
+        Class::Stricter,
+        "\"note\"",
+        "what follows when keys, passwords or tokens of the user are read",
+    ),
+    key(
+        "danger.*.pattern",
+        Kind::Text,
+        Class::Stricter,
+        "",
+        "command lines that are dangerous as well; an expression of the regex crate",
+    ),
+    key("danger.*.action", DANGER, Class::Stricter, "\"note\"", "what follows when a command line matches the pattern"),
     key(
         "agents.*.command",
         Kind::List,
@@ -346,6 +412,9 @@ pub const KEYS: &[Key] = &[
         "checks to run at the same time; 0 for as many as there are processors",
     ),
 ];
+
+/// What may follow on something dangerous, the strictest last.
+const DANGER: Kind = Kind::Choice(&["never", "note", "interrupt", "stop"]);
 
 const fn key(name: &'static str, kind: Kind, class: Class, default: &'static str, about: &'static str) -> Key {
     Key { name, kind, class, default, about }
