@@ -24,6 +24,7 @@ use shared::output::SCHEMA;
 use shared::own_folder;
 use shared::process::{self, Identity, boot_id};
 
+use crate::agent::Agent;
 use crate::event::Events;
 use crate::job::{self, Job, Jobs};
 use crate::launch::Plan;
@@ -205,8 +206,9 @@ fn record(job: &Job, plan: &Plan, state: State) -> Record {
         command: words.into_iter().map(|(text, _)| text).collect(),
         // What names a secret is found once more from the command line that the supervisor is given.
         program: plan.program.clone().filter(|program| plan.secrets.clean_text(program) == *program),
-        agent: plan.agent.as_ref().map(|(name, _)| name.clone()),
-        prompt: plan.agent.as_ref().map(|(_, way)| *way),
+        agent: plan.agent.as_ref().map(|agent| agent.name.clone()),
+        prompt: plan.agent.as_ref().map(|agent| agent.way),
+        run: plan.agent.as_ref().map(Agent::run).unwrap_or_default(),
         state,
         queue: (state == State::Queued).then_some(Queue {
             priority: plan.priority,

@@ -292,13 +292,17 @@ pub(crate) const TIMES: &str = "times";
 pub(crate) const EVENTS: &str = "events.jsonl";
 /// What its agent was asked.
 pub(crate) const PROMPT: &str = "prompt.md";
+/// The last words of its agent.
+pub(crate) const MESSAGE: &str = "message.md";
+/// The JSON Schema that the answer of its agent is to fit.
+pub(crate) const SCHEMA_FILE: &str = "schema.json";
 /// Held while it lives.
 pub(crate) const LOCK: &str = "lock";
 /// Who asked for its end.
 pub(crate) const STOP: &str = "stop.json";
 
 /// Every file that a job's folder may hold, beside the pieces of its log and what a crash left half written.
-pub(crate) const FILES: [&str; 15] = [
+pub(crate) const FILES: [&str; 17] = [
     RECORD,
     BESIDE,
     RUNNING,
@@ -306,6 +310,8 @@ pub(crate) const FILES: [&str; 15] = [
     TIMES,
     EVENTS,
     PROMPT,
+    MESSAGE,
+    SCHEMA_FILE,
     LOCK,
     STOP,
     crate::last::SPARE,

@@ -31,7 +31,25 @@ pub(crate) fn word(held: &mut Held, end: End) {
     record.left_over = end.left_over;
     record.exit = end.status.map(exit);
     record.by = end.cause.as_ref().map(Cause::by);
-    (record.state, record.reason) = verdict(&end);
+    (record.run.parsed, record.run.unparsed) = held.capture.lines();
+    let mut kind = None;
+    (record.state, record.reason) = match (&end.cause, &held.told) {
+        (None, Some(told)) => {
+            let (state, reason, told_kind) = told.verdict(record.exit);
+            kind = told_kind;
+            (state, reason.map(|reason| held.secrets.clean_text(&reason)))
+        }
+        (Some(Cause::Hopeless { kind: told_kind, .. }), _) => {
+            kind = Some(*told_kind);
+            verdict(&end)
+        }
+        _ => verdict(&end),
+    };
+    record.error_kind = kind.map(|kind| kind.to_string());
+    if let Some(told) = &held.told {
+        told.report(&mut record.run);
+        told.keep_message(&held.job, &held.secrets);
+    }
     if end.undead > 0 {
         let undead = format!("{} processes could not be ended", end.undead);
         record.reason = Some(record.reason.take().map_or(undead.clone(), |reason| format!("{reason}; {undead}")));
@@ -118,6 +136,8 @@ fn verdict(end: &End) -> (State, Option<String>) {
         (Some(Cause::Asked { .. }), _) => (State::Stopped, Some("asked".to_owned())),
         (Some(Cause::TimedOut { reason }), _) => (State::TimedOut, Some(reason.clone())),
         (Some(Cause::Dangerous { reason }), _) => (State::Stopped, Some(reason.clone())),
+        (Some(Cause::Hopeless { kind, reason }), _) => (State::Failed, Some(format!("{kind}: {reason}"))),
+        (Some(Cause::OverBudget { reason }), _) => (State::OverBudget, Some(reason.clone())),
         (Some(Cause::Stalled { reason }), _) => (State::Stalled, Some(reason.clone())),
         (Some(Cause::Unrecorded), _) => (State::Failed, None),
         (None, Some(Exit::Code(0))) => (State::Completed, None),

@@ -20,7 +20,7 @@ use shared::registry::{Repo, Task};
 use shared::repository::Repository;
 use shared::slug::Slug;
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Policy, Wanted};
 use crate::begin::{self, Supervisor};
 use crate::cli;
 use crate::fill;
@@ -29,7 +29,7 @@ use crate::names;
 use crate::notify::Notify;
 use crate::pause::{self, Signs};
 use crate::place::Place;
-use crate::record::{Finish, Folders, PromptWay, Record, State};
+use crate::record::{Finish, Folders, Record, State};
 use crate::rules::{Rules, millis};
 use crate::run::{self, Signals};
 use crate::secrets::Secrets;
@@ -56,6 +56,18 @@ pub(crate) struct What {
     /// Agent to start
     #[arg(long, value_name = "name", conflicts_with = "command")]
     agent: Option<String>,
+    /// Model that the agent is to use
+    #[arg(long, value_name = "name", conflicts_with = "command")]
+    model: Option<String>,
+    /// What the agent may do, by its own sandbox and approvals
+    #[arg(long, value_name = "policy", conflicts_with = "command")]
+    policy: Option<Policy>,
+    /// Stop it when the agent has used more tokens, in and out; 0 is without limit
+    #[arg(long, value_name = "n", conflicts_with = "command")]
+    budget_tokens: Option<u64>,
+    /// What else is wanted of the agent of a job that goes on.
+    #[arg(skip)]
+    wanted: Wanted,
     /// What the agent is asked, - is standard input; a task has its own
     #[arg(long, value_name = "text", conflicts_with = "prompt_file")]
     prompt: Option<String>,
@@ -101,6 +113,10 @@ impl What {
             task: record.task.clone(),
             worktree: record.task.is_none().then(|| record.worktree_path()),
             agent: record.agent.clone(),
+            model: record.run.model_asked.clone(),
+            policy: record.run.policy,
+            budget_tokens: Some(record.rules.budget_tokens),
+            wanted: Wanted::default(),
             prompt: None,
             prompt_file: None,
             prompt_bytes: prompt,
@@ -129,7 +145,7 @@ pub(crate) struct Plan {
     /// The program's path as it was found, where text can hold it.
     pub(crate) program: Option<String>,
     pub(crate) command: Vec<OsString>,
-    pub(crate) agent: Option<(String, PromptWay)>,
+    pub(crate) agent: Option<Agent>,
     pub(crate) prompt: Option<Vec<u8>>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) grace: Duration,
@@ -203,7 +219,7 @@ pub(crate) fn launch(cx: Context, global: &Global, args: What, foreground: bool)
         slug: plan.slug.clone(),
         worktree: plan.place.worktree.display().to_string(),
         branch: plan.place.branch.clone(),
-        agent: plan.agent.as_ref().map(|(name, _)| name.clone()),
+        agent: plan.agent.as_ref().map(|agent| agent.name.clone()),
         command: plan.command.iter().map(|word| plan.secrets.clean_word(word).to_string_lossy().into_owned()).collect(),
         log: job.as_ref().map(|job| job.path(crate::job::LOG).display().to_string()),
         state,
@@ -243,23 +259,25 @@ fn plan(cx: &Context, args: What) -> Result<Plan, Failure> {
         let message = format!("there is no worktree '{}'", place.worktree.display());
         return Err(Failure::could_not("no-worktree", message));
     }
-    let asked = Asked { agent: args.agent, command: args.command };
+    let wanted = Wanted { model: args.model, policy: args.policy, ..args.wanted };
+    let asked = Asked { agent: args.agent, wanted, command: args.command };
     let (command, agent) = command(config, asked, task.as_ref(), &place.worktree)?;
     let prompt = match args.prompt_bytes {
         Some(prompt) => Some(prompt),
         None => prompt(repository, args.prompt, args.prompt_file.as_deref(), task.as_ref())?,
     };
-    if let (Some((name, _)), None) = (&agent, &prompt) {
-        return Err(Failure::usage(format!("the agent '{name}' needs --prompt or --prompt-file")));
+    if let (Some(agent), None) = (&agent, &prompt) {
+        return Err(Failure::usage(format!("the agent '{}' needs --prompt or --prompt-file", agent.name)));
     }
-    let signs = match &agent {
-        Some((name, _)) if !args.force => {
-            pause::refuse(&Jobs::of_user()?.folder_of(""), name)?;
-            Some(Signs::of(config, name)?)
-        }
-        Some((name, _)) => Some(Signs::of(config, name)?),
-        None => None,
-    };
+    if let Some(agent) = agent.as_ref().filter(|_| !args.force) {
+        pause::refuse(&Jobs::of_user()?.folder_of(""), &agent.name)?;
+    }
+    if let Some(doubt) = agent.as_ref().and_then(Agent::doubt) {
+        cx.output.warn(doubt);
+    }
+    let signs = agent.as_ref().map(|agent| Signs::of(config, &agent.name)).transpose()?;
+    let own_env = agent.iter().flat_map(|agent| agent.env.clone());
+    let env: Vec<String> = config.list("worker.env")?.into_iter().chain(own_env).collect();
     let program = find_program(&command[0], &place.worktree, agent.is_some())?;
     let timeout = match args.timeout {
         Some(timeout) => Some(timeout).filter(|timeout| !timeout.is_zero()),
@@ -267,12 +285,13 @@ fn plan(cx: &Context, args: What) -> Result<Plan, Failure> {
     };
     let mut rules = Rules::of(config)?;
     rules.stall_ms = args.stall.map_or(rules.stall_ms, millis);
+    rules.budget_tokens = args.budget_tokens.unwrap_or(rules.budget_tokens);
     rules.step_timeout_ms = args.step_timeout.map_or(rules.step_timeout_ms, millis);
     Ok(Plan {
         secrets: Secrets::of_environment(&rules.redact),
         rules,
         folders: folders(repository, &place)?,
-        env_names: names::of_environment(&config.list("worker.env")?),
+        env_names: names::of_environment(&env),
         repo: repo(repository),
         common_dir: repository.common_dir().to_owned(),
         slug: args.name.or_else(|| task.as_ref().map(|task| task.slug.clone())).unwrap_or_else(|| place.slug()),
@@ -304,10 +323,11 @@ fn find_task(cx: &Context, repository: &Repository, name: Option<&str>) -> Resul
 /// What the command line says is to be run.
 struct Asked {
     agent: Option<String>,
+    wanted: Wanted,
     command: Vec<OsString>,
 }
 
-type Chosen = (Vec<OsString>, Option<(String, PromptWay)>);
+type Chosen = (Vec<OsString>, Option<Agent>);
 
 fn command(config: &Config, asked: Asked, task: Option<&Task>, worktree: &Path) -> Result<Chosen, Failure> {
     if !asked.command.is_empty() {
@@ -321,8 +341,8 @@ fn command(config: &Config, asked: Asked, task: Option<&Task>, worktree: &Path) 
         let hint = "give a command after --, an agent with --agent, or set 'worker.agent'";
         return Err(Failure::usage("there is nothing to run").hint(hint));
     };
-    let agent = Agent::find(config, &name, worktree)?;
-    Ok((agent.command, Some((agent.name, agent.way))))
+    let agent = Agent::find(config, &name, worktree, &asked.wanted)?;
+    Ok((agent.command.clone(), Some(agent)))
 }
 
 /// The prompt: what is given, or the brief of the task, or its title and goal.

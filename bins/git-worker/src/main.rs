@@ -51,6 +51,7 @@ mod supervise;
 mod tape;
 mod times;
 mod tokens;
+mod told;
 mod tree;
 mod unseen;
 mod wait;

@@ -14,11 +14,13 @@ use rustix::time::Timespec;
 use crate::announced::Announced;
 use crate::job;
 use crate::redact::Redactor;
+use crate::secrets::Secrets;
+use crate::stream::{Format, Heard, Stream, cut};
 use crate::tape::{Shape, Tape};
 use crate::times::Times;
 
 /// A line of this form is a milestone.
-const MILESTONE: &str = "::milestone:: ";
+pub(crate) const MILESTONE: &str = "::milestone:: ";
 /// What is kept of a line to look for milestones and commands.
 const LINE: usize = 1024;
 /// What is read at once.
@@ -27,14 +29,26 @@ const CHUNK: usize = 64 * 1024;
 /// After this much silence what was held back comes out.
 const SILENCE: Duration = Duration::from_millis(200);
 
-/// The pipe of a job, and on the way from it to the log the secrets taken out.
+/// So much of what goes to stderr waits for the end of a line on stdout.
+const HELD: usize = 64 * 1024;
+
+/// The pipes of a job, and on the way from them to the log the secrets taken out.
 #[derive(Debug)]
 pub(crate) struct Capture {
-    pipe: Option<PipeReader>,
+    /// Stdout and stderr together, or stdout alone if it is read as a stream.
+    main: Source,
+    /// Stderr of an agent whose stdout is read.
+    errors: Option<Source>,
     buffer: Vec<u8>,
-    redactor: Redactor,
     sink: Sink,
     last: Instant,
+}
+
+/// One pipe.
+#[derive(Debug)]
+struct Source {
+    pipe: Option<PipeReader>,
+    redactor: Redactor,
 }
 
 /// The log of a job and what was noticed in it.
@@ -45,67 +59,89 @@ struct Sink {
     line: Vec<u8>,
     milestones: Vec<String>,
     announced: Announced,
+    /// What stdout says, if it is read.
+    stream: Option<Stream>,
+    heard: Vec<Heard>,
+    /// Of stderr, until a line of stdout ends.
+    held: Vec<u8>,
 }
 
 impl Capture {
-    /// Opens the log, and makes the pipe's reader ready to be asked without waiting.
-    pub(crate) fn new(pipe: PipeReader, log: &Path, shape: Option<Shape>, redactor: Redactor) -> Result<Capture> {
-        rustix::io::ioctl_fionbio(&pipe, true).context("cannot set up the pipe")?;
+    /// Opens the log, and makes the pipes' readers ready to be asked without waiting.
+    pub(crate) fn new(pipes: Pipes, log: &Path, shape: Option<Shape>, secrets: &Secrets) -> Result<Capture> {
+        let source = |pipe: PipeReader| {
+            rustix::io::ioctl_fionbio(&pipe, true).context("cannot set up the pipe")?;
+            anyhow::Ok(Source { pipe: Some(pipe), redactor: Redactor::new(secrets.clone()) })
+        };
+        let (errors, stream) = pipes.errors.map(|(pipe, format)| (pipe, Stream::new(format))).unzip();
         let times = Times::new(log.with_file_name(job::TIMES));
         let log = Tape::open(log, shape).with_context(|| format!("cannot open the log '{}'", log.display()))?;
-        Ok(Capture {
-            pipe: Some(pipe),
-            buffer: Vec::new(),
-            redactor,
-            sink: Sink { log, times, line: Vec::new(), milestones: Vec::new(), announced: Announced::default() },
-            last: Instant::now(),
-        })
+        let sink = Sink {
+            log,
+            times,
+            line: Vec::new(),
+            milestones: Vec::new(),
+            announced: Announced::default(),
+            stream,
+            heard: Vec::new(),
+            held: Vec::new(),
+        };
+        let (main, errors) = (source(pipes.main)?, errors.map(source).transpose()?);
+        Ok(Capture { main, errors, buffer: Vec::new(), sink, last: Instant::now() })
     }
 
-    /// Returns the pipe while somebody can still write to it.
-    pub(crate) fn pipe(&self) -> Option<&PipeReader> {
-        self.pipe.as_ref()
+    /// Returns the pipes to which somebody can still write.
+    pub(crate) fn pipes(&self) -> impl Iterator<Item = &PipeReader> {
+        self.main.pipe.iter().chain(self.errors.iter().flat_map(|errors| &errors.pipe))
     }
 
-    /// Moves what is there from the pipe to the log, at most 16 chunks; false if nothing was.
+    /// Moves what is there from the pipes to the log, at most 16 chunks of each; false if nothing was.
     pub(crate) fn pump(&mut self) -> bool {
         // Only a job that prints pays for the buffer.
-        if self.buffer.is_empty() && !self.pipe.as_ref().is_some_and(has_something) {
+        if self.buffer.is_empty() && !self.pipes().any(has_something) {
             return false;
         }
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.resize(CHUNK, 0);
-        let mut moved = false;
-        for _ in 0..16 {
-            let Some(pipe) = &mut self.pipe else { break };
-            match pipe.read(&mut buffer) {
-                Ok(0) => self.pipe = None,
-                Ok(n) => {
-                    moved = true;
-                    self.redactor.feed(&buffer[..n], &mut |bytes| self.sink.take(bytes));
-                }
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                Err(_) => self.pipe = None,
-            }
+        let mut moved = self.main.pump(&mut buffer, &mut |bytes| self.sink.take(bytes));
+        if let Some(errors) = &mut self.errors {
+            moved |= errors.pump(&mut buffer, &mut |bytes| self.sink.hold(bytes));
         }
+        self.sink.let_go(false);
         self.buffer = buffer;
         if moved {
             self.last = Instant::now();
-        } else if self.redactor.is_waiting() && self.last.elapsed() >= SILENCE {
-            self.redactor.idle(&mut |bytes| self.sink.take(bytes));
+        } else if self.is_waiting() && self.last.elapsed() >= SILENCE {
+            self.main.redactor.idle(&mut |bytes| self.sink.take(bytes));
+            if let Some(errors) = &mut self.errors {
+                errors.redactor.idle(&mut |bytes| self.sink.hold(bytes));
+            }
         }
         moved
     }
 
     /// Returns how long it is until something that was held back comes out.
     pub(crate) fn until_flush(&self) -> Option<Duration> {
-        self.redactor.is_waiting().then(|| SILENCE.saturating_sub(self.last.elapsed()))
+        self.is_waiting().then(|| SILENCE.saturating_sub(self.last.elapsed()))
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.main.redactor.is_waiting() || self.errors.as_ref().is_some_and(|errors| errors.redactor.is_waiting())
     }
 
     /// Returns how many secrets were taken out.
     pub(crate) fn redactions(&self) -> u64 {
-        self.redactor.count()
+        self.main.redactor.count() + self.errors.as_ref().map_or(0, |errors| errors.redactor.count())
+    }
+
+    /// Returns what the stream said since the last call.
+    pub(crate) fn heard(&mut self) -> Vec<Heard> {
+        std::mem::take(&mut self.sink.heard)
+    }
+
+    /// Returns how many lines of the stream were understood, and how many were not.
+    pub(crate) fn lines(&self) -> (u64, u64) {
+        self.sink.stream.as_ref().map_or((0, 0), Stream::counts)
     }
 
     /// Returns the milestones since the last call.
@@ -125,12 +161,30 @@ impl Capture {
 
     /// Takes a last line without newline for a whole one.
     pub(crate) fn end(&mut self) {
-        self.pipe = None;
-        self.redactor.end(&mut |bytes| self.sink.take(bytes));
+        self.main.end(&mut |bytes| self.sink.take(bytes));
+        if let Some(errors) = &mut self.errors {
+            errors.end(&mut |bytes| self.sink.hold(bytes));
+        }
+        self.sink.let_go(true);
         self.sink.end_line();
         self.sink.times.end(self.sink.log.place());
         self.sink.log.end();
     }
+}
+
+/// The ends of the pipes that a job writes to.
+#[derive(Debug)]
+pub(crate) struct Pipes {
+    /// Of stdout, and of stderr unless that has its own.
+    pub(crate) main: PipeReader,
+    /// Of stderr, and how stdout is read.
+    pub(crate) errors: Option<(PipeReader, Format)>,
+}
+
+/// Returns the first line of a text that is not empty, cut to what one looks at.
+pub(crate) fn first_line(text: &str) -> String {
+    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
+    cut(line, 300).to_owned()
 }
 
 /// Says whether there is something to read, or the end.
@@ -139,8 +193,65 @@ fn has_something(pipe: &PipeReader) -> bool {
     !matches!(poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&now)), Ok(0))
 }
 
+impl Source {
+    fn pump(&mut self, buffer: &mut [u8], out: &mut dyn FnMut(&[u8])) -> bool {
+        let mut moved = false;
+        for _ in 0..16 {
+            let Some(pipe) = &mut self.pipe else { break };
+            match pipe.read(buffer) {
+                Ok(0) => self.pipe = None,
+                Ok(n) => {
+                    moved = true;
+                    self.redactor.feed(&buffer[..n], out);
+                }
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                Err(_) => self.pipe = None,
+            }
+        }
+        moved
+    }
+
+    fn end(&mut self, out: &mut dyn FnMut(&[u8])) {
+        self.pipe = None;
+        self.redactor.end(out);
+    }
+}
+
 impl Sink {
+    /// Holds what comes from stderr, so that no line of stdout is cut in two.
+    fn hold(&mut self, bytes: &[u8]) {
+        self.held.extend_from_slice(bytes);
+        if self.held.len() > HELD {
+            self.let_go(true);
+        }
+    }
+
+    /// Lets go of the whole lines that were held if no line of stdout has begun; with `all` of everything.
+    fn let_go(&mut self, all: bool) {
+        if self.held.is_empty() || (!all && self.stream.as_ref().is_some_and(Stream::is_within_line)) {
+            return;
+        }
+        let whole = memchr::memrchr(b'\n', &self.held).map_or(0, |at| at + 1);
+        let rest = self.held.split_off(if all { self.held.len() } else { whole });
+        let out = std::mem::replace(&mut self.held, rest);
+        if !out.is_empty() {
+            self.log(&out);
+        }
+        self.held.shrink_to(CHUNK);
+    }
+
     fn take(&mut self, bytes: &[u8]) {
+        if let Some(stream) = &mut self.stream {
+            stream.feed(bytes, &mut |heard| self.heard.push(heard));
+            // Its milestones stand in what the agent says, not in the lines of its stream.
+            self.times.note(self.log.place());
+            return self.log.write(bytes);
+        }
+        self.log(bytes);
+    }
+
+    fn log(&mut self, bytes: &[u8]) {
         self.times.note(self.log.place());
         self.log.write(bytes);
         let mut rest = bytes;
@@ -169,6 +280,10 @@ impl Sink {
     }
 
     fn end_line(&mut self) {
+        if let Some(stream) = &mut self.stream {
+            stream.end(&mut |heard| self.heard.push(heard));
+            return;
+        }
         if let Some(text) = self.line.strip_prefix(MILESTONE.as_bytes()) {
             self.milestones.push(String::from_utf8_lossy(text).trim_end().to_owned());
         }

@@ -21,6 +21,7 @@ use shared::slug::Slug;
 use crate::notify::Notify;
 use crate::pause::Signs;
 use crate::rules::Rules;
+use crate::told::AgentRun;
 
 /// A job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -105,6 +106,9 @@ pub(crate) struct Record {
     /// Who is told of the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) notify: Option<Notify>,
+    /// What the agent told, and how it was asked.
+    #[serde(flatten)]
+    pub(crate) run: AgentRun,
     /// What a newer version added.
     #[serde(flatten)]
     pub(crate) unknown: Map<String, Value>,

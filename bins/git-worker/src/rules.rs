@@ -29,6 +29,8 @@ pub(crate) struct Rules {
     pub(crate) snapshot_every_ms: u64,
     /// A larger file is in no snapshot; 0 is without limit.
     pub(crate) snapshot_max_file: u64,
+    /// Tokens that the agent may use; 0 is without limit.
+    pub(crate) budget_tokens: u64,
     /// Time between two milestones; 0 is without limit.
     pub(crate) step_timeout_ms: u64,
     /// What is dangerous beyond what is built in, or otherwise handled.
@@ -52,6 +54,7 @@ impl Rules {
             snapshot_every_ms: millis("worker.snapshot-every")?,
             snapshot_max_file: config.size("worker.snapshot-max-file")?,
             step_timeout_ms: millis("worker.step-timeout")?,
+            budget_tokens: config.integer("worker.budget-tokens")?,
             danger: guard::of(config)?,
         })
     }

@@ -27,12 +27,12 @@ use crate::event::Events;
 use crate::given::{self, Given};
 use crate::job::{self, Job};
 use crate::keeper::Keeper;
-use crate::output::Capture;
+use crate::output::{Capture, Pipes};
 use crate::record::{PromptWay, Record, State};
-use crate::redact::Redactor;
 use crate::secrets::Secrets;
 use crate::signals::Signals;
 use crate::tape::Shape;
+use crate::told::Told;
 use crate::{last, link, notify, queue, watch};
 
 /// The word in a supervisor's command line; no subcommand that a user is shown.
@@ -45,6 +45,8 @@ pub(crate) struct Held {
     pub(crate) record: Record,
     pub(crate) events: Events,
     pub(crate) capture: Capture,
+    /// What its agent tells; none if that is not read.
+    pub(crate) told: Option<Told>,
     pub(crate) signals: Signals,
     pub(crate) child: Pid,
     /// Who takes the snapshots; none if nobody does.
@@ -103,8 +105,9 @@ fn begin(voice: &Output) -> Result<Held> {
     match spawn(&job, &record, &given, &secrets) {
         Ok((child, capture)) => {
             let keeper = Keeper::of(&record);
+            let told = Told::of(&record);
             let mut held =
-                Held { job, record, keeper, events, capture, signals, child, secrets, _given: given, _lock: lock };
+                Held { job, record, told, keeper, events, capture, signals, child, secrets, _given: given, _lock: lock };
             match acknowledge(&mut held) {
                 Ok(()) => Ok(held),
                 Err(error) => {
@@ -161,14 +164,24 @@ fn spawn(job: &Job, record: &Record, given: &Given, secrets: &Secrets) -> Result
         line = with_prompt(line, way, &OsString::from_vec(prompt), &prompt_file);
     }
     let Some((name, arguments)) = line.split_first() else { bail!("there is no command") };
-    let (pipe, writer) = std::io::pipe().context("cannot make a pipe")?;
+    let (main, writer) = std::io::pipe().context("cannot make a pipe")?;
+    let mut errors = None;
+    let stderr = match record.run.format {
+        // A stream of its own: nothing that goes to stderr can pass for an event.
+        Some(format) => {
+            let (pipe, writer) = std::io::pipe().context("cannot make a pipe")?;
+            errors = Some((pipe, format));
+            writer
+        }
+        None => writer.try_clone().context("cannot copy a pipe")?,
+    };
     let stdin = match record.prompt {
         Some(PromptWay::Stdin) => Stdio::from(File::open(&prompt_file).context("cannot open the prompt")?),
         Some(PromptWay::Argument | PromptWay::File) | None => Stdio::null(),
     };
     let program = record.program.as_ref().map_or_else(|| name.clone(), OsString::from);
     let capture =
-        Capture::new(pipe, &job.path(job::LOG), Shape::of(record.rules.log_cap), Redactor::new(secrets.clone()))?;
+        Capture::new(Pipes { main, errors }, &job.path(job::LOG), Shape::of(record.rules.log_cap), secrets)?;
     let mut command = process::command(program);
     command.env_clear();
     let passed = record.env_names.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
@@ -182,8 +195,8 @@ fn spawn(job: &Job, record: &Record, given: &Given, secrets: &Secrets) -> Result
         .env("GIT_WORKER_JOB", record.marker())
         .current_dir(&worktree)
         .stdin(stdin)
-        .stdout(writer.try_clone().context("cannot copy a pipe")?)
-        .stderr(writer)
+        .stdout(writer)
+        .stderr(stderr)
         .process_group(0)
         .spawn()
         .with_context(|| format!("cannot start '{}' in '{}'", name.to_string_lossy(), worktree.display()))?;

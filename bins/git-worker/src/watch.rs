@@ -20,7 +20,9 @@ use crate::record::State;
 use crate::rules::{millis, spell_span};
 use crate::stall::{Stall, Step};
 use crate::stop::Request;
+use crate::stream::{ErrorKind, Usage};
 use crate::supervise::Held;
+use crate::told::Told;
 use crate::tree;
 
 /// What is left when the child ended by itself gets this long to end as well.
@@ -51,6 +53,10 @@ pub(crate) enum Cause {
     TimedOut { reason: String },
     /// It showed no sign of life.
     Stalled { reason: String },
+    /// Its agent cannot do what it is there for.
+    Hopeless { kind: ErrorKind, reason: String },
+    /// It used more than it was allowed to.
+    OverBudget { reason: String },
     /// It ran what it must not; the reason names the pattern.
     Dangerous { reason: String },
     /// Its start could not be recorded.
@@ -105,6 +111,7 @@ impl Watch<'_> {
                 self.take(step);
             }
             self.note_milestones();
+            self.note_told();
             // The flag before the reaping: an end that was asked for is never taken for the child's own.
             if self.held.signals.take_stop() {
                 let asked = Request::read(&self.held.job, self.held.record.grace_ms);
@@ -133,6 +140,7 @@ impl Watch<'_> {
         }
         self.held.capture.end();
         self.note_milestones();
+        self.note_told();
         self.danger.finish(self.held);
         self.end.left_over = self.outlived.len() as u64;
         self.end
@@ -146,6 +154,36 @@ impl Watch<'_> {
             }
             self.milestone = Some(text);
             self.step = now();
+        }
+    }
+
+    /// Takes what the agent told.
+    fn note_told(&mut self) {
+        let heard = self.held.capture.heard();
+        let Held { told: Some(told), events, secrets, record, job, .. } = &mut *self.held else { return };
+        if heard.is_empty() {
+            return;
+        }
+        let marks = told.take(heard, events, secrets);
+        if told.report(&mut record.run) {
+            // For whoever wants to go on with the session, whatever becomes of this process.
+            let _ = record.save(&job.path(job::RECORD));
+        }
+        for mark in marks {
+            if let Some(keeper) = &mut self.held.keeper {
+                keeper.want("milestone", &mark);
+            }
+            self.step = now();
+            self.milestone = Some(mark);
+        }
+        let told = self.held.told.as_ref().filter(|_| self.end.cause.is_none());
+        let hopeless = told.and_then(Told::hopeless).map(|(kind, reason)| Cause::Hopeless { kind, reason });
+        let budget = self.held.record.rules.budget_tokens;
+        let spent = told.and_then(Told::usage).map(Usage::total).filter(|spent| budget > 0 && *spent > budget);
+        let spent = spent.map(|spent| Cause::OverBudget { reason: format!("{spent} tokens, {budget} were allowed") });
+        if let Some(cause) = hopeless.or(spent) {
+            let grace = Duration::from_millis(self.held.record.grace_ms);
+            self.cut_short(cause, grace);
         }
     }
 
@@ -240,7 +278,7 @@ impl Watch<'_> {
         let longest = self.held.capture.until_flush().map_or(longest, |flush| longest.min(flush));
         let longest = Timespec { tv_sec: longest.as_secs() as i64, tv_nsec: longest.subsec_nanos().into() };
         let mut sources = vec![PollFd::new(self.held.signals.wake(), PollFlags::IN)];
-        sources.extend(self.held.capture.pipe().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
+        sources.extend(self.held.capture.pipes().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
         // Interrupted by a signal: all the better.
         let _ = poll(&mut sources, Some(&longest));
     }
@@ -331,6 +369,8 @@ impl Cause {
             Cause::TimedOut { .. } => "timeout".to_owned(),
             Cause::Stalled { .. } => "stall".to_owned(),
             Cause::Dangerous { .. } => "danger".to_owned(),
+            Cause::Hopeless { .. } => "worker".to_owned(),
+            Cause::OverBudget { .. } => "budget".to_owned(),
             Cause::Unrecorded => "launch".to_owned(),
         }
     }

@@ -229,6 +229,13 @@ pub const KEYS: &[Key] = &[
         "environment variables that a job gets, with * for anything and ! before what to leave out; [\"*\"] for all",
     ),
     key(
+        "worker.budget-tokens",
+        Kind::Integer,
+        Class::User,
+        "0",
+        "tokens, in and out, after which an agent's job is stopped; 0 for no limit, and where the agent tells none",
+    ),
+    key(
         "worker.policy",
         Kind::Choice(&["read-only", "workspace-write", "full-access"]),
         Class::User,

@@ -19,6 +19,7 @@ use preset::Wish;
 
 use crate::record::PromptWay;
 use crate::stream::Format;
+use crate::told::AgentRun;
 
 /// An agent that can be started.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(crate) struct Agent {
     pub(crate) model: Option<String>,
     pub(crate) policy: Policy,
     pub(crate) version: Option<String>,
+    /// The session that goes on.
+    pub(crate) session: Option<String>,
     /// Whether its own program sees to it that an answer fits a schema.
     pub(crate) takes_schema: bool,
     /// Environment variables that it sees beside those of every job, and with `!` those it does not.
@@ -78,6 +81,7 @@ impl Agent {
             format: preset.map(|preset| preset.format).or(settings.format()?),
             policy,
             version: None,
+            session: wanted.session.clone(),
             takes_schema: preset.is_some_and(|preset| !preset.schema.is_empty()),
             env: settings.list("env")?,
             model,
@@ -121,6 +125,18 @@ impl Agent {
             schema: wanted.schema,
         };
         Ok(preset.line(wish).into_iter().map(str::to_owned).collect())
+    }
+
+    /// Returns what the record says of it.
+    pub(crate) fn run(&self) -> AgentRun {
+        AgentRun {
+            format: self.format,
+            agent_version: self.version.clone(),
+            policy: Some(self.policy),
+            model_asked: self.model.clone(),
+            session_asked: self.session.clone(),
+            ..AgentRun::default()
+        }
     }
 
     /// Returns what is to be said of a version that was not tried.

@@ -1,6 +1,7 @@
 //! What a run of an agent comes to: its session, its tokens, its last words, and whether it went well.
 
 use super::said::{ErrorKind, Said, Scope, Usage, cut};
+use crate::output::first_line;
 
 /// So many rounds in a row that use no token are no work: an agent asks and asks, and hears nothing.
 const IDLE_STEPS: u32 = 10;
@@ -121,9 +122,4 @@ impl Ledger {
             (None, None) => Verdict::Silent,
         }
     }
-}
-
-fn first_line(text: &str) -> String {
-    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
-    cut(line, 300).to_owned()
 }

@@ -2,6 +2,8 @@
 //!
 //! An agent's word is a hint; what it changed is read from git.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -90,18 +92,19 @@ pub(crate) enum ErrorKind {
     Other,
 }
 
-impl ErrorKind {
-    /// Returns the word for it.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             ErrorKind::Auth => "auth",
             ErrorKind::Quota => "quota",
             ErrorKind::Network => "network",
             ErrorKind::Model => "model",
             ErrorKind::Other => "other",
-        }
+        })
     }
+}
 
+impl ErrorKind {
     /// Tells the kind by the status of the answer and, without one, by the words.
     pub(crate) fn of(status: Option<u16>, text: &str) -> ErrorKind {
         match status {

@@ -1,0 +1,177 @@
+//! What an agent tells while it runs: from its stream to the events, the record and the verdict.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::agent::Policy;
+use crate::event::Events;
+use crate::job::{self, Job};
+use crate::output::{MILESTONE, first_line};
+use crate::record::{Exit, Record, State};
+use crate::secrets::Secrets;
+use crate::stream::{ErrorKind, Format, Heard, Ledger, Said, Usage, Verdict};
+
+/// So many lines that nobody understands become events; the rest is only counted.
+const MOST_UNPARSED: u64 = 100;
+
+/// What the record of an agent's job says beyond that of a command's.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct AgentRun {
+    /// How what it prints is read; none if it is not.
+    pub(crate) format: Option<Format>,
+    /// Version of its program.
+    pub(crate) agent_version: Option<String>,
+    pub(crate) policy: Option<Policy>,
+    /// The model that was asked for.
+    pub(crate) model_asked: Option<String>,
+    /// The model, as the agent tells.
+    pub(crate) model: Option<String>,
+    /// By which it can be asked to go on.
+    pub(crate) session: Option<String>,
+    /// The job whose session goes on in this one.
+    pub(crate) resumes: Option<String>,
+    /// The session that was asked for.
+    pub(crate) session_asked: Option<String>,
+    /// Tokens of this job; none where the agent tells none.
+    pub(crate) usage: Option<Usage>,
+    /// Tokens of the whole session, where the agent counts so.
+    pub(crate) session_usage: Option<Usage>,
+    /// Tokens of the session before this job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) usage_before: Option<Usage>,
+    /// Lines of its stream that were understood.
+    pub(crate) parsed: u64,
+    /// Lines that were not.
+    pub(crate) unparsed: u64,
+}
+
+/// What an agent has told so far.
+#[derive(Debug)]
+pub(crate) struct Told {
+    ledger: Ledger,
+    asked: Option<String>,
+    unparsed: u64,
+}
+
+impl Told {
+    /// Listens to the agent of a job, if what it prints is read.
+    pub(crate) fn of(record: &Record) -> Option<Told> {
+        record.run.format?;
+        let ledger = Ledger::new(record.run.usage_before.unwrap_or_default());
+        Some(Told { ledger, asked: record.run.session_asked.clone(), unparsed: 0 })
+    }
+
+    /// Takes what was heard, writes it down, and returns the signs of progress: milestones, and else the
+    /// first lines of messages.
+    pub(crate) fn take(&mut self, heard: Vec<Heard>, events: &mut Events, secrets: &Secrets) -> Vec<String> {
+        let mut marks = Vec::new();
+        for heard in heard {
+            match heard {
+                Heard::Said(said) => {
+                    self.ledger.take(&said);
+                    if let Some((name, more)) = said.event() {
+                        add(events, name, more, secrets);
+                    }
+                    if let Said::Message { text } = said {
+                        marks.extend(marks_in(&text, events, secrets));
+                    }
+                }
+                Heard::Unparsed(text) => {
+                    self.unparsed += 1;
+                    if self.unparsed <= MOST_UNPARSED {
+                        add(events, "unparsed", json!({ "text": text }), secrets);
+                    }
+                }
+            }
+        }
+        marks
+    }
+
+    /// Brings the record up to date; says whether something is new that must not be lost.
+    pub(crate) fn report(&self, run: &mut AgentRun) -> bool {
+        let new = run.session != self.ledger.session;
+        run.session.clone_from(&self.ledger.session);
+        run.model.clone_from(&self.ledger.model);
+        run.usage = self.ledger.usage();
+        run.session_usage = self.ledger.session_usage();
+        new
+    }
+
+    /// Returns why the agent cannot do what it is there for, if it cannot.
+    pub(crate) fn hopeless(&self) -> Option<(ErrorKind, String)> {
+        if let (Some(asked), Some(session)) = (&self.asked, &self.ledger.session)
+            && asked != session
+        {
+            // Anything but an id starts a new session in silence.
+            return Some((ErrorKind::Other, format!("it did not go on with the session '{asked}'")));
+        }
+        self.ledger.hopeless().cloned()
+    }
+
+    /// Returns the tokens of this run so far.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        self.ledger.usage()
+    }
+
+    /// Returns the end of a job that ended by itself: only a good word and a good exit together are a success.
+    pub(crate) fn verdict(&self, exit: Option<Exit>) -> (State, Option<String>, Option<ErrorKind>) {
+        let ended = match exit {
+            Some(Exit::Code(code)) => format!("exit {code}"),
+            Some(Exit::Signal(signal)) => format!("signal {signal}"),
+            None => "its end was not seen".to_owned(),
+        };
+        match (self.ledger.verdict(), exit) {
+            (Verdict::Good, Some(Exit::Code(0))) => (State::Completed, None, None),
+            (Verdict::Good, _) => (State::Failed, Some(ended), None),
+            (Verdict::Bad { kind, reason }, _) => (State::Failed, Some(format!("{kind}: {reason}")), Some(kind)),
+            (Verdict::Silent, _) => {
+                (State::Failed, Some(format!("{ended}, and it did not say that it was done")), None)
+            }
+        }
+    }
+
+    /// Keeps the last words beside the record.
+    pub(crate) fn keep_message(&self, job: &Job, secrets: &Secrets) {
+        let Some(message) = &self.ledger.message else { return };
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let file = options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32).open(job.path(job::MESSAGE));
+        // A full disk loses the message and not the end.
+        let _ = file.and_then(|mut file| file.write_all(secrets.clean_text(message).as_bytes()));
+    }
+}
+
+/// Writes an event down as the agent's word.
+fn add(events: &mut Events, name: &str, mut more: Value, secrets: &Secrets) {
+    clean(&mut more, secrets);
+    more["source"] = Value::from("agent");
+    events.add(name, more);
+}
+
+/// Takes secrets out of texts: what was escaped in the stream is not any more.
+fn clean(value: &mut Value, secrets: &Secrets) {
+    match value {
+        Value::String(text) => *text = secrets.clean_text(text),
+        Value::Array(values) => values.iter_mut().for_each(|value| clean(value, secrets)),
+        Value::Object(fields) => fields.values_mut().for_each(|value| clean(value, secrets)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Finds the milestones in a message; one without any is a sign of progress itself.
+fn marks_in(text: &str, events: &mut Events, secrets: &Secrets) -> Vec<String> {
+    let milestones = text.lines().filter_map(|line| line.strip_prefix(MILESTONE));
+    let mut marks: Vec<String> = milestones.map(|text| secrets.clean_text(text.trim_end())).collect();
+    for mark in &marks {
+        add(events, "milestone", json!({ "text": mark }), secrets);
+    }
+    if marks.is_empty() {
+        marks.push(secrets.clean_text(&first_line(text)));
+    }
+    marks
+}
