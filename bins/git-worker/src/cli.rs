@@ -10,7 +10,7 @@ use shared::config::layer::parse_duration;
 use shared::repository::Repository;
 
 use crate::job::Jobs;
-use crate::{gc, launch, list, logs, restore, retry, run, snapshots, status, stop, wait};
+use crate::{agents, gc, launch, list, logs, restore, resume, retry, run, show, snapshots, status, stop, wait};
 
 /// Run agents and other commands in the background, inside limits
 #[derive(Debug, Parser)]
@@ -27,13 +27,16 @@ pub(crate) enum Command {
     Launch(launch::Args),
     Run(run::Args),
     Retry(retry::Args),
+    Resume(resume::Args),
     Status(status::Args),
     List(list::Args),
     Logs(logs::Args),
+    Show(show::Args),
     Wait(wait::Args),
     Stop(stop::Args),
     Snapshots(snapshots::Args),
     Restore(restore::Args),
+    Agents(agents::Args),
     Gc(gc::Args),
 }
 

@@ -13,6 +13,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::MemfdFlags;
+use shared::failure::Failure;
+
+use crate::job::Job;
 
 const WORDS: &[u8] = b"words";
 const PROMPT: &[u8] = b"prompt";
@@ -23,6 +26,13 @@ const GO: &[u8] = b"go";
 pub(crate) struct Given {
     pub(crate) words: Option<Vec<OsString>>,
     pub(crate) prompt: Option<File>,
+}
+
+/// Returns the refusal to launch once more what was not written down.
+pub(crate) fn refuse_redacted(job: &Job) -> Failure {
+    let message = format!("what job '{}' was asked held a secret, which was not written down", job.id());
+    let hint = "launch it anew, with a secret that the job reads from its environment";
+    Failure::could_not("secret-request", message).hint(hint)
 }
 
 /// Returns the order that gives a command line.

@@ -107,6 +107,11 @@ pub(crate) struct What {
 }
 
 impl What {
+    /// Wants more of the agent.
+    pub(crate) fn with(self, wanted: Wanted) -> What {
+        What { wanted, ..self }
+    }
+
     /// Returns what launches a recorded job once more, with this prompt.
     pub(crate) fn again(record: &Record, prompt: Option<Vec<u8>>, share: bool, force: bool, dry_run: bool) -> What {
         What {

@@ -1,6 +1,7 @@
 //! git-worker: run agents and other commands in the background, inside limits.
 
 mod agent;
+mod agents;
 mod announced;
 mod begin;
 mod cli;
@@ -34,11 +35,13 @@ mod record;
 mod redact;
 mod removal;
 mod restore;
+mod resume;
 mod retry;
 mod rules;
 mod run;
 mod secrets;
 mod shell;
+mod show;
 mod shown;
 mod signals;
 mod snapshot;
@@ -81,9 +84,12 @@ fn main() -> ExitCode {
             Command::Launch(args) => launch::run(cx, &cli.global, args),
             Command::Run(args) => run::run(cx, &cli.global, args),
             Command::Retry(args) => retry::run(cx, &cli.global, args),
+            Command::Resume(args) => resume::run(cx, &cli.global, args),
             Command::Status(args) => status::run(&cx, args),
             Command::List(args) => list::run(&cx, args),
             Command::Logs(args) => logs::run(&cx, args),
+            Command::Show(args) => show::run(&cx, args),
+            Command::Agents(args) => agents::run(&cx, args),
             Command::Wait(args) => wait::run(&cx, args),
             Command::Stop(args) => stop::run(&cx, args),
             Command::Snapshots(args) => snapshots::run(&cx, args),

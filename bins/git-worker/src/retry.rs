@@ -6,6 +6,7 @@ use shared::exit::Status;
 use shared::failure::Failure;
 
 use crate::cli;
+use crate::given;
 use crate::job::{self, Jobs, Name};
 use crate::launch::{self, What};
 
@@ -37,9 +38,7 @@ pub(crate) fn run(cx: Context, global: &Global, args: Args) -> Result<Status, Fa
         return Err(Failure::could_not("live-job", message).hint("'git worker wait' waits for its end"));
     }
     if record.request_redacted {
-        let message = format!("what job '{}' was asked held a secret, which was not written down", job.id());
-        let hint = "launch it anew, with a secret that the job reads from its environment";
-        return Err(Failure::could_not("secret-request", message).hint(hint));
+        return Err(given::refuse_redacted(&job));
     }
     let asked = shared::durable::read(&job.path(job::PROMPT))?;
     let prompt = match (asked, args.prompt) {

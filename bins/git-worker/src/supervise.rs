@@ -106,8 +106,19 @@ fn begin(voice: &Output) -> Result<Held> {
         Ok((child, capture)) => {
             let keeper = Keeper::of(&record);
             let told = Told::of(&record);
-            let mut held =
-                Held { job, record, told, keeper, events, capture, signals, child, secrets, _given: given, _lock: lock };
+            let mut held = Held {
+                job,
+                record,
+                told,
+                keeper,
+                events,
+                capture,
+                signals,
+                child,
+                secrets,
+                _given: given,
+                _lock: lock,
+            };
             match acknowledge(&mut held) {
                 Ok(()) => Ok(held),
                 Err(error) => {
@@ -180,8 +191,7 @@ fn spawn(job: &Job, record: &Record, given: &Given, secrets: &Secrets) -> Result
         Some(PromptWay::Argument | PromptWay::File) | None => Stdio::null(),
     };
     let program = record.program.as_ref().map_or_else(|| name.clone(), OsString::from);
-    let capture =
-        Capture::new(Pipes { main, errors }, &job.path(job::LOG), Shape::of(record.rules.log_cap), secrets)?;
+    let capture = Capture::new(Pipes { main, errors }, &job.path(job::LOG), Shape::of(record.rules.log_cap), secrets)?;
     let mut command = process::command(program);
     command.env_clear();
     let passed = record.env_names.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));

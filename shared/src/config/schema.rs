@@ -341,13 +341,7 @@ pub const KEYS: &[Key] = &[
         "",
         "the known agent that this is another name for, with settings of its own",
     ),
-    key(
-        "agents.*.arguments",
-        Kind::List,
-        Class::Command,
-        "[]",
-        "more arguments for the command",
-    ),
+    key("agents.*.arguments", Kind::List, Class::Command, "[]", "more arguments for the command"),
     key(
         "agents.*.model",
         Kind::Text,

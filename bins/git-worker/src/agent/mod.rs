@@ -3,6 +3,7 @@
 //! A preset per known agent, with the agent's own sandbox on; `agents.<name>` in the settings
 //! changes one of them, or adds another.
 
+mod about;
 mod preset;
 mod ready;
 mod version;
@@ -14,11 +15,12 @@ use shared::config::Config;
 use shared::failure::Failure;
 use shared::process;
 
-pub(crate) use preset::{PRESETS, Policy, Preset};
-use preset::Wish;
+pub(crate) use about::About;
+pub(crate) use preset::Policy;
+use preset::{PRESETS, Preset, Wish};
 
 use crate::record::PromptWay;
-use crate::stream::Format;
+use crate::stream::{Format, Usage};
 use crate::told::AgentRun;
 
 /// An agent that can be started.
@@ -34,6 +36,8 @@ pub(crate) struct Agent {
     pub(crate) version: Option<String>,
     /// The session that goes on.
     pub(crate) session: Option<String>,
+    resumes: Option<String>,
+    usage_before: Option<Usage>,
     /// Whether its own program sees to it that an answer fits a schema.
     pub(crate) takes_schema: bool,
     /// Environment variables that it sees beside those of every job, and with `!` those it does not.
@@ -47,6 +51,10 @@ pub(crate) struct Wanted {
     pub(crate) policy: Option<Policy>,
     /// The session that goes on.
     pub(crate) session: Option<String>,
+    /// Tokens that the session had used before.
+    pub(crate) usage_before: Option<Usage>,
+    /// The job that it was of.
+    pub(crate) resumes: Option<String>,
     /// Whether the answer is to fit a schema.
     pub(crate) schema: bool,
 }
@@ -64,8 +72,7 @@ impl Agent {
         }
         let settings = Settings { config, name };
         let own = settings.list("command")?;
-        let preset = settings.text("preset")?.unwrap_or_else(|| name.to_owned());
-        let preset = Preset::named(&preset).filter(|_| own.is_empty());
+        let preset = settings.preset()?;
         if own.is_empty() && preset.is_none() {
             return Err(unknown(name));
         }
@@ -82,6 +89,8 @@ impl Agent {
             policy,
             version: None,
             session: wanted.session.clone(),
+            resumes: wanted.resumes.clone(),
+            usage_before: wanted.usage_before,
             takes_schema: preset.is_some_and(|preset| !preset.schema.is_empty()),
             env: settings.list("env")?,
             model,
@@ -130,6 +139,8 @@ impl Agent {
     /// Returns what the record says of it.
     pub(crate) fn run(&self) -> AgentRun {
         AgentRun {
+            resumes: self.resumes.clone(),
+            usage_before: self.usage_before,
             format: self.format,
             agent_version: self.version.clone(),
             policy: Some(self.policy),
@@ -168,6 +179,15 @@ impl Settings<'_> {
 
     fn list(&self, key: &str) -> Result<Vec<String>, Failure> {
         Ok(self.config.list(&self.key(key))?)
+    }
+
+    /// The known agent that it is, if it has no command of its own.
+    fn preset(&self) -> Result<Option<&'static Preset>, Failure> {
+        if !self.list("command")?.is_empty() {
+            return Ok(None);
+        }
+        let preset = self.text("preset")?;
+        Ok(Preset::named(preset.as_deref().unwrap_or(self.name)))
     }
 
     fn format(&self) -> Result<Option<Format>, Failure> {

@@ -117,7 +117,8 @@ impl ErrorKind {
         let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
         if says(&["not logged in", "log in", "login", "authenticat", "unauthorized", "api key", "forbidden"]) {
             ErrorKind::Auth
-        } else if says(&["rate limit", "usage limit", "session limit", "quota", "too many requests", "rejected (429)"]) {
+        } else if says(&["rate limit", "usage limit", "session limit", "quota", "too many requests", "rejected (429)"])
+        {
             ErrorKind::Quota
         } else if says(&[
             "econn",
@@ -132,8 +133,16 @@ impl ErrorKind {
             "dns",
         ]) {
             ErrorKind::Network
-        } else if says(&["json", "stream", "finish reason", "malformed", "server", "high demand", "overloaded", "model"])
-        {
+        } else if says(&[
+            "json",
+            "stream",
+            "finish reason",
+            "malformed",
+            "server",
+            "high demand",
+            "overloaded",
+            "model",
+        ]) {
             ErrorKind::Model
         } else {
             ErrorKind::Other

@@ -23,9 +23,7 @@ pub(crate) fn read(line: &Value) -> Option<Vec<Said>> {
             let retry = line.get("retry").and_then(Value::as_bool) == Some(true);
             Said::Error { kind, status, text: words, retry }
         }
-        "ended" => {
-            Said::Ended { good: line.get("good").and_then(Value::as_bool) == Some(true), text: own("text") }
-        }
+        "ended" => Said::Ended { good: line.get("good").and_then(Value::as_bool) == Some(true), text: own("text") },
         _ => return None,
     }])
 }
