@@ -20,6 +20,7 @@ use shared::output::escape;
 
 use crate::cli;
 use crate::job::{self, Job, Jobs, Name};
+use crate::mirror::{Mirror, View};
 use crate::tape::{Reader, Shape};
 use crate::times;
 
@@ -42,9 +43,12 @@ pub(crate) struct Args {
     /// Begin with the last n lines
     #[arg(short = 'n', long, value_name = "n")]
     lines: Option<u64>,
-    /// Print the bytes as they are; refused on a terminal
+    /// Print the bytes as they are, an agent's own stream too; refused on a terminal
     #[arg(long, conflicts_with = "milestones")]
     raw: bool,
+    /// Print the events of the job, a line of JSON each
+    #[arg(long, conflicts_with_all = ["milestones", "raw"])]
+    jsonl: bool,
     /// Show the milestones only, each with its time
     #[arg(long)]
     milestones: bool,
@@ -94,6 +98,12 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
         (false, true) => Voice::Json { job: &id },
         (false, false) => Voice::Text,
     };
+    let reads_agent = job.load().is_ok_and(|record| record.run.format.is_some());
+    if args.jsonl || (reads_agent && !args.raw && !args.milestones && !cx.output.is_json()) {
+        let view = if args.jsonl { View::Lines } else { View::Readable };
+        show_events(cx, &job, view, &args)?;
+        return Ok(Status::Done);
+    }
     let path = job.path(job::LOG);
     // What is broken is shown all the same, only not how much is left out of it.
     let shape = job.load().ok().and_then(|record| Shape::of(record.rules.log_cap));
@@ -157,6 +167,28 @@ fn show(cx: &Context, job: &Job, mut log: Reader, voice: &Voice<'_>, follow: boo
     }
 }
 
+/// Shows the events.
+fn show_events(cx: &Context, job: &Job, view: View, args: &Args) -> Result<(), Failure> {
+    let mut mirror = None;
+    loop {
+        // Asked before the reading: what a dead job has told is all there.
+        let live = args.follow && job.is_unended()?;
+        if mirror.is_none() {
+            mirror = Mirror::open(job, args.since)?;
+            if let (Some(mirror), Some(lines)) = (&mut mirror, args.lines) {
+                mirror.show_last(cx, view, lines)?;
+            }
+        }
+        if let Some(mirror) = &mut mirror {
+            mirror.show_new(cx, view)?;
+        }
+        if !live || nobody_reads() {
+            return Ok(());
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
 /// Shows the milestones among the events, the last `--lines` of them.
 fn show_milestones(cx: &Context, job: &Job, voice: &Voice<'_>, args: &Args) -> Result<(), Failure> {
     let mut shown = 0;
@@ -165,11 +197,12 @@ fn show_milestones(cx: &Context, job: &Job, voice: &Voice<'_>, args: &Args) -> R
         let events = durable::read(&job.path(job::EVENTS))?.unwrap_or_default();
         let events = events.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice::<Event>(line).ok());
         let since = |event: &Event| args.since.is_none_or(|since| event.time >= since);
-        let all: Vec<Event> = events.filter(|event| event.event == "milestone" && since(event)).collect();
+        let all: Vec<Event> = events.filter(|event| is_milestone(event) && since(event)).collect();
         if let (0, Some(lines)) = (shown, args.lines) {
             shown = all.len().saturating_sub(lines.try_into().unwrap_or(usize::MAX));
         }
         for Event { time, text, .. } in all.iter().skip(shown) {
+            let text = &crate::output::first_line(text);
             match voice {
                 Voice::Json { job } => cx.output.document(&Line { job, line: text, time: Some(*time) })?,
                 Voice::Text | Voice::Raw => cx.output.text(&format!("{time}  {}\n", escape(text)))?,
@@ -180,6 +213,15 @@ fn show_milestones(cx: &Context, job: &Job, voice: &Voice<'_>, args: &Args) -> R
             return Ok(());
         }
         thread::sleep(PAUSE);
+    }
+}
+
+/// A milestone, or a message of an agent that names none.
+fn is_milestone(event: &Event) -> bool {
+    match event.event.as_str() {
+        "milestone" => true,
+        "message" => !event.text.lines().any(|line| line.starts_with(crate::output::MILESTONE)),
+        _ => false,
     }
 }
 

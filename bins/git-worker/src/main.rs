@@ -22,6 +22,7 @@ mod list;
 mod listing;
 mod live;
 mod logs;
+mod mirror;
 mod names;
 mod notify;
 mod output;

@@ -105,7 +105,9 @@ fn again(cx: &Context, job: &Job, record: &Record, more: Option<&str>) -> Result
     let words = last_words(job);
     if !words.is_empty() {
         told.push_str("What it said and did last:\n");
-        words.iter().for_each(|line| drop(writeln!(told, "- {line}")));
+        for line in &words {
+            let _ = writeln!(told, "- {line}");
+        }
     }
     prompt.extend_from_slice(told.as_bytes());
     if let Some(more) = more {

@@ -17,6 +17,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use crate::job::{self, Job};
 use crate::launch::{self, What};
 use crate::listing::Listing;
+use crate::mirror::{Mirror, View};
 use crate::queue;
 use crate::record::{Record, State};
 use crate::shown::ShownJobs;
@@ -64,6 +65,8 @@ fn words(record: &Record) -> String {
 
 /// Passes the log on as it grows: byte for byte, but for a terminal, which no job may take over.
 fn follow(cx: &Context, job: &Job, signals: &Signals) -> Result<(), Failure> {
+    let reads_agent = job.read().is_ok_and(|record| record.run.format.is_some());
+    let mut mirror = if reads_agent { Mirror::open(job, None)? } else { None };
     let mut log = File::open(job.path(job::LOG)).context("cannot read the log")?;
     let (escaped, silent) = (std::io::stdout().is_terminal(), cx.output.is_json());
     let mut buffer = vec![0; CHUNK];
@@ -72,7 +75,10 @@ fn follow(cx: &Context, job: &Job, signals: &Signals) -> Result<(), Failure> {
     loop {
         // Asked before the reading: what a dead job has printed is all there.
         let live = job.is_unended()?;
-        loop {
+        if let Some(mirror) = mirror.as_mut().filter(|_| !silent) {
+            mirror.show_new(cx, View::Readable)?;
+        }
+        while mirror.is_none() {
             let n = log.read(&mut buffer).context("cannot read the log")?;
             if n == 0 {
                 break;
