@@ -2,6 +2,7 @@
 
 mod agent;
 mod announced;
+mod audit;
 mod begin;
 mod cli;
 mod commit;
@@ -48,6 +49,7 @@ mod status;
 mod stop;
 mod supervise;
 mod tape;
+mod telemetry;
 mod times;
 mod tokens;
 mod tree;
@@ -87,6 +89,7 @@ fn main() -> ExitCode {
             Command::Snapshots(args) => snapshots::run(&cx, args),
             Command::Restore(args) => restore::run(&cx, args),
             Command::Gc(args) => gc::run(&cx, args),
+            Command::Audit(args) => audit::run(&cx, args),
         }
     })
 }

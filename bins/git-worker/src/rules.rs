@@ -33,6 +33,8 @@ pub(crate) struct Rules {
     pub(crate) step_timeout_ms: u64,
     /// What is dangerous beyond what is built in, or otherwise handled.
     pub(crate) danger: Vec<Guard>,
+    /// Whether start and end are noted for the audit.
+    pub(crate) telemetry: bool,
 }
 
 impl Rules {
@@ -53,6 +55,7 @@ impl Rules {
             snapshot_max_file: config.size("worker.snapshot-max-file")?,
             step_timeout_ms: millis("worker.step-timeout")?,
             danger: guard::of(config)?,
+            telemetry: config.text("telemetry.store")?.as_deref() != Some("none"),
         })
     }
 
