@@ -221,23 +221,36 @@ fn keep_previous(path: &Path) -> Result<()> {
 /// # Errors
 /// When the line cannot be written in full.
 pub fn append_line(path: &Path, line: &str) -> Result<()> {
-    let append = || -> io::Result<()> {
-        let mut file = open_private(path, OpenOptions::new().read(true).append(true).create(true))?;
-        let mut bytes = Vec::with_capacity(line.len() + 2);
-        if file.metadata()?.len() > 0 {
-            let mut last = [0];
-            file.seek(SeekFrom::End(-1))?;
-            file.read_exact(&mut last)?;
-            if last != *b"\n" {
-                bytes.push(b'\n');
-            }
+    let appended = append(path, line).and_then(|file| retry(|| file.sync_data()));
+    appended.with_context(|| format!("cannot append to '{}'", path.display()))
+}
+
+/// Appends one line without a flush, for what a crash of the machine may take; never waits for another program.
+///
+/// # Errors
+/// When it cannot be written, or is no file.
+pub fn append_line_unflushed(path: &Path, line: &str) -> Result<()> {
+    append(path, line).map(drop).with_context(|| format!("cannot append to '{}'", path.display()))
+}
+
+/// Appends one line with one write; a line that a crash tore is ended first.
+fn append(path: &Path, line: &str) -> io::Result<File> {
+    let mut file = open_private(path, OpenOptions::new().read(true).append(true).create(true))?;
+    let facts = file.metadata()?;
+    if !facts.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    let mut bytes = format!("{line}\n");
+    if facts.len() > 0 {
+        let mut last = [0];
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            bytes.insert(0, '\n');
         }
-        bytes.extend_from_slice(line.as_bytes());
-        bytes.push(b'\n');
-        file.write_all(&bytes)?;
-        retry(|| file.sync_data())
-    };
-    append().with_context(|| format!("cannot append to '{}'", path.display()))
+    }
+    file.write_all(bytes.as_bytes())?;
+    Ok(file)
 }
 
 /// Makes a folder and its missing parents, for this user only.

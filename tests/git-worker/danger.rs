@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use suite_tests::Ran;
 
-use crate::room::{Room, count, text, unique};
+use crate::room::{Room, count, text, unique, until};
 
 /// Lists the dangers that were told: pattern, place, action.
 fn dangers(room: &Room, id: &str) -> Vec<(String, String, String)> {
@@ -123,6 +123,14 @@ fn a_stop_stops_the_job_and_names_the_pattern() {
     assert_eq!((words("reason"), count(&span)), ("danger 'deploy'".into(), 0));
     assert_eq!(dangers(&room, &id).last(), Some(&of("deploy", "process", "stop")));
     room.worker(&["status", "rocket"]).succeeds().says("danger 'deploy' by danger");
+    let noted = || -> Value {
+        let told = room.worker(&["audit", "--json"]).succeeds().json();
+        let lines = text(&PathBuf::from(told["unread"]["path"].as_str().unwrap()));
+        lines.lines().filter_map(|line| serde_json::from_str(line).ok()).next_back().unwrap_or_default()
+    };
+    until("its end is noted", || noted()["event"] == "end");
+    assert_eq!((&noted()["reason"], &noted()["interrupts"]), (&Value::from("danger"), &job["interrupts"]));
+    assert!(job["interrupts"].as_u64() >= Some(1), "{job}");
     room.worker(&["wait", "rocket"]).exits(1);
 }
 

@@ -139,10 +139,15 @@ fn a_snapshot_that_is_the_only_copy_stays_with_its_job_until_its_tree_is_on_a_br
     room.worker(&["restore", "-n", &id]).succeeds();
     // Part of it elsewhere is not enough, nor is a branch that leads to the snapshot itself.
     room.git(&["symbolic-ref", "refs/heads/led", "refs/worker/work/1/1"]);
+    room.git(&["symbolic-ref", "refs/heads/by", "refs/heads/led"]);
     room.git(&["commit", "-q", "--allow-empty", "-m", "nothing"]);
     assert_eq!(ids(&gc(&room, &["--keep", "0"]), "removed").len(), 0);
+    room.git(&["symbolic-ref", "-d", "refs/heads/by"]);
     room.git(&["symbolic-ref", "-d", "refs/heads/led"]);
     room.commit("the work");
+    // A tag need not lead to a commit.
+    room.git(&["tag", "blob", "HEAD:file"]);
+    room.git(&["tag", "-a", "-m", "x", "tree", "HEAD^{tree}"]);
     let commit = room.git(&["rev-parse", "refs/worker/work/1/1"]);
     let gone = gc(&room, &["--keep", "0"]);
     let snapshot = &gone["removed"][0]["snapshots"][0];

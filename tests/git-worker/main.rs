@@ -1,5 +1,6 @@
 //! git-worker as a user runs it.
 
+mod audit;
 mod cap;
 mod commit;
 mod corrupt;

@@ -412,7 +412,17 @@ fn git_worker_answers_as_its_schemas_say() {
     story.room.run("sh", &["-c", &format!("kill -9 {}", job["supervisor"]["pid"])]).succeeds();
     std::fs::write(Path::new(job["folder"].as_str().unwrap()).join("foreign"), "x").unwrap();
     story.asks(0, &["gc", "--keep", "0"]);
-    story.ends(&[]);
+    let told = story.asks(0, &["audit", "--since", "1h"]);
+    let path = Path::new(told["unread"]["path"].as_str().unwrap()).to_owned();
+    let lines = std::fs::read_to_string(&path).unwrap();
+    // What an agent used is not read yet.
+    let known = lines.lines().last().unwrap().replace("\"tokens\":null", "\"tokens\":5");
+    for line in lines.lines().chain([known.as_str()]) {
+        story.fits("git-worker-telemetry", &serde_json::from_str(line).unwrap(), "telemetry.jsonl");
+    }
+    std::fs::write(&path, format!("{lines}torn\n{known}\n")).unwrap();
+    story.asks(0, &["audit", "--all"]);
+    story.ends(&["git-worker-telemetry"]);
 }
 
 #[test]

@@ -238,6 +238,7 @@ fn record(job: &Job, plan: &Plan, state: State) -> Record {
         request_redacted: hidden || clean != plan.command,
         stalls: 0,
         dangers: 0,
+        interrupts: 0,
         folders: plan.folders.clone(),
         error_kind: None,
         signs: plan.signs.clone(),

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use clap_complete::CompletionCandidate;
+use jiff::Timestamp;
 use shared::app::Global;
+use shared::clock;
 use shared::config::layer::parse_duration;
 use shared::repository::Repository;
 
 use crate::job::Jobs;
-use crate::{agents, gc, launch, list, logs, restore, resume, retry, run, show, snapshots, status, stop, wait};
+use crate::{agents, audit, gc, launch, list, logs, restore, resume, retry, run, show, snapshots, status, stop, wait};
 
 /// Run agents and other commands in the background, inside limits
 #[derive(Debug, Parser)]
@@ -38,11 +40,19 @@ pub(crate) enum Command {
     Restore(restore::Args),
     Agents(agents::Args),
     Gc(gc::Args),
+    Audit(audit::Args),
 }
 
 /// Reads a span of time from the command line.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "a time span such as 90s, 10m or 2h".to_owned())
+}
+
+/// Reads a time from the command line, or how long ago it was.
+pub(crate) fn since(text: &str) -> Result<Timestamp, String> {
+    let ago = parse_duration(text).and_then(|ago| clock::now().checked_sub(ago).ok());
+    let wrong = "a time such as 2026-03-01T09:30:00Z, or a time span such as 90s, 10m or 2h";
+    ago.or_else(|| text.parse().ok()).ok_or_else(|| wrong.to_owned())
 }
 
 /// Completes the name of a job of this repository; silent wherever there is none.

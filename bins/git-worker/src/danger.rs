@@ -182,7 +182,7 @@ impl Danger {
                     if held.record.child.as_ref() == Some(process) {
                         self.child = Some((Instant::now(), hit.name.clone()));
                     }
-                    self.strike(process, hash);
+                    held.record.interrupts += u32::from(self.strike(process, hash));
                 }
             }
             if hit.action == Action::Stop {
@@ -192,15 +192,16 @@ impl Danger {
         stop
     }
 
-    /// Interrupts a process with all below it.
-    fn strike(&mut self, process: &Identity, hash: u64) {
+    /// Interrupts a process with all below it, once; says whether it did.
+    fn strike(&mut self, process: &Identity, hash: u64) -> bool {
         if self.struck.iter().any(|struck| struck.process == *process && struck.hash == hash) {
-            return;
+            return false;
         }
         for process in descendants(process.pid).iter().chain([process]) {
             process.signal(Signal::INT);
         }
         self.struck.push(Struck { process: process.clone(), hash, at: Instant::now() });
+        true
     }
 
     /// Returns what fits a command line; what fits only a text in it is mild.

@@ -15,7 +15,7 @@ use crate::job::{self, Job};
 use crate::record::{Exit, Record, State};
 use crate::supervise::Held;
 use crate::watch::{Cause, End};
-use crate::{commit, index, link, live, pause};
+use crate::{commit, index, link, live, pause, telemetry};
 
 /// Room that is taken while there is some, for the day when there is none.
 pub(crate) const SPARE: &str = ".spare";
@@ -128,6 +128,7 @@ pub(crate) fn note(job: &Job, record: &Record) {
     let repository = job.repository();
     index::add(&repository, job, record);
     live::remove(&repository, job);
+    telemetry::note(job, record, telemetry::END);
 }
 
 fn verdict(end: &End) -> (State, Option<String>) {

@@ -11,8 +11,6 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 use serde::{Deserialize, Serialize};
 use shared::app::Context;
-use shared::clock;
-use shared::config::layer::parse_duration;
 use shared::durable;
 use shared::exit::Status;
 use shared::failure::Failure;
@@ -53,7 +51,7 @@ pub(crate) struct Args {
     #[arg(long)]
     milestones: bool,
     /// Begin with what was printed since a time, as 2026-03-01T09:30:00Z, or in the last 90s, 10m or 2h
-    #[arg(long, value_name = "time", value_parser = since, conflicts_with = "lines")]
+    #[arg(long, value_name = "time", value_parser = cli::since, conflicts_with = "lines")]
     since: Option<Timestamp>,
 }
 
@@ -124,13 +122,6 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
         false => show(cx, &job, log, &voice, args.follow)?,
     }
     Ok(Status::Done)
-}
-
-/// Reads a time, or how long ago it was.
-fn since(text: &str) -> Result<Timestamp, String> {
-    let ago = parse_duration(text).and_then(|ago| clock::now().checked_sub(ago).ok());
-    let wrong = "a time such as 2026-03-01T09:30:00Z, or a time span such as 90s, 10m or 2h";
-    ago.or_else(|| text.parse().ok()).ok_or_else(|| wrong.to_owned())
 }
 
 fn latest(jobs: &Jobs) -> Result<Job, Failure> {

@@ -3,6 +3,7 @@
 mod agent;
 mod agents;
 mod announced;
+mod audit;
 mod begin;
 mod cli;
 mod commit;
@@ -53,6 +54,7 @@ mod stop;
 mod stream;
 mod supervise;
 mod tape;
+mod telemetry;
 mod times;
 mod tokens;
 mod told;
@@ -96,6 +98,7 @@ fn main() -> ExitCode {
             Command::Snapshots(args) => snapshots::run(&cx, args),
             Command::Restore(args) => restore::run(&cx, args),
             Command::Gc(args) => gc::run(&cx, args),
+            Command::Audit(args) => audit::run(&cx, args),
         }
     })
 }

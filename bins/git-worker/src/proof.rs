@@ -71,8 +71,8 @@ impl Proof {
         words.extend(DURABLE);
         let listed = git.run(words)?.text();
         let kept = listed.lines().filter_map(|line| line.split_once(' '));
-        // One that leads to a snapshot keeps nothing by itself.
-        let kept = kept.filter(|(_, symref)| !symref.starts_with("refs/worker/"));
+        // One that leads to another keeps nothing by itself, and that one may be a snapshot.
+        let kept = kept.filter(|(_, symref)| symref.is_empty());
         let durable = kept.map(|(object, _)| object.to_owned()).collect();
         Ok(Proof { git, durable, trees: OnceCell::new() })
     }

@@ -22,7 +22,7 @@ use crate::begin::{Supervisor, own_program};
 use crate::event::Events;
 use crate::job::{self, Job, Jobs};
 use crate::record::{Record, State};
-use crate::{last, link, live, pause};
+use crate::{last, link, live, pause, telemetry};
 
 /// The word in the command line of whoever fills the places; no subcommand that a user is shown.
 pub(crate) const WORD: &str = "start-queued";
@@ -265,5 +265,6 @@ pub(crate) fn end(job: &Job, mut record: Record, reason: String) -> Record {
     Events::open(&job.path(job::EVENTS)).add("ended", more);
     crate::index::add_locked(&job.repository(), job, &record);
     remove(job);
+    telemetry::note(job, &record, telemetry::END);
     record
 }

@@ -94,6 +94,9 @@ pub(crate) struct Record {
     /// How often something dangerous was seen.
     #[serde(default)]
     pub(crate) dangers: u32,
+    /// How often it, or something in it, was interrupted for that.
+    #[serde(default)]
+    pub(crate) interrupts: u32,
     /// Where git keeps what belongs to the worktree.
     #[serde(default)]
     pub(crate) folders: Option<Folders>,

@@ -35,6 +35,8 @@ pub(crate) struct Rules {
     pub(crate) step_timeout_ms: u64,
     /// What is dangerous beyond what is built in, or otherwise handled.
     pub(crate) danger: Vec<Guard>,
+    /// Whether start and end are noted for the audit.
+    pub(crate) telemetry: bool,
 }
 
 impl Rules {
@@ -56,6 +58,7 @@ impl Rules {
             step_timeout_ms: millis("worker.step-timeout")?,
             budget_tokens: config.integer("worker.budget-tokens")?,
             danger: guard::of(config)?,
+            telemetry: config.text("telemetry.store")?.as_deref() != Some("none"),
         })
     }
 

@@ -33,7 +33,7 @@ use crate::secrets::Secrets;
 use crate::signals::Signals;
 use crate::tape::Shape;
 use crate::told::Told;
-use crate::{last, link, notify, queue, watch};
+use crate::{last, link, notify, queue, telemetry, watch};
 
 /// The word in a supervisor's command line; no subcommand that a user is shown.
 pub(crate) const WORD: &str = "supervise";
@@ -235,6 +235,7 @@ fn settle(held: &mut Held) {
     if held.record.save(&held.job.path(job::RECORD)).is_ok() {
         let _ = link::remove(&held.job.path(job::RUNNING));
     }
+    telemetry::note(&held.job, &held.record, telemetry::START);
 }
 
 impl Held {

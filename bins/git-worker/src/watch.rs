@@ -243,7 +243,10 @@ impl Watch<'_> {
                 }
                 self.show_stall(true);
             }
-            Step::Interrupt => self.held.signal_group(Signal::INT),
+            Step::Interrupt => {
+                self.held.record.interrupts += 1;
+                self.held.signal_group(Signal::INT);
+            }
             Step::Stop => {
                 let grace = Duration::from_millis(self.held.record.grace_ms);
                 self.cut_short(self.stalled(), grace);

@@ -271,6 +271,13 @@ pub const KEYS: &[Key] = &[
         "bytes of ended jobs of a repository beyond which 'git worker gc' removes the oldest; 0 for no limit",
     ),
     key(
+        "telemetry.store",
+        Kind::Choice(&["local", "none"]),
+        Class::User,
+        "\"local\"",
+        "whether start and end of each job are noted on this machine, for 'git worker audit'",
+    ),
+    key(
         "worker.redact",
         Kind::List,
         Class::User,
