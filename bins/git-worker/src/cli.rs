@@ -12,7 +12,10 @@ use shared::config::layer::parse_duration;
 use shared::repository::Repository;
 
 use crate::job::Jobs;
-use crate::{agents, audit, gc, launch, list, logs, restore, resume, retry, run, show, snapshots, status, stop, wait};
+use crate::{
+    agents, audit, gc, launch, list, logs, prompt_show, restore, resume, retry, run, show, snapshots, status, stop,
+    wait,
+};
 
 /// Run agents and other commands in the background, inside limits
 #[derive(Debug, Parser)]
@@ -39,6 +42,7 @@ pub(crate) enum Command {
     Snapshots(snapshots::Args),
     Restore(restore::Args),
     Agents(agents::Args),
+    Prompt(prompt_show::Args),
     Gc(gc::Args),
     Audit(audit::Args),
 }

@@ -29,6 +29,7 @@ use crate::names;
 use crate::notify::Notify;
 use crate::pause::{self, Signs};
 use crate::place::Place;
+use crate::prompt::{self, Occasion, Role};
 use crate::record::{Finish, Folders, Record, State};
 use crate::rules::{Rules, millis};
 use crate::run::{self, Signals};
@@ -65,6 +66,9 @@ pub(crate) struct What {
     /// Stop it when the agent has used more tokens, in and out; 0 is without limit
     #[arg(long, value_name = "n", conflicts_with = "command")]
     budget_tokens: Option<u64>,
+    /// What the agent is there for: its instructions, the project's and the acceptance go before and after what is asked
+    #[arg(long, value_name = "role", conflicts_with = "command")]
+    role: Option<Role>,
     /// What else is wanted of the agent of a job that goes on.
     #[arg(skip)]
     wanted: Wanted,
@@ -121,6 +125,7 @@ impl What {
             model: record.run.model_asked.clone(),
             policy: record.run.policy,
             budget_tokens: Some(record.rules.budget_tokens),
+            role: record.run.role,
             wanted: Wanted::default(),
             prompt: None,
             prompt_file: None,
@@ -264,12 +269,25 @@ fn plan(cx: &Context, args: What) -> Result<Plan, Failure> {
         let message = format!("there is no worktree '{}'", place.worktree.display());
         return Err(Failure::could_not("no-worktree", message));
     }
-    let wanted = Wanted { model: args.model, policy: args.policy, ..args.wanted };
+    let wanted = Wanted { model: args.model, policy: args.policy, role: args.role, ..args.wanted };
     let asked = Asked { agent: args.agent, wanted, command: args.command };
     let (command, agent) = command(config, asked, task.as_ref(), &place.worktree)?;
     let prompt = match args.prompt_bytes {
         Some(prompt) => Some(prompt),
-        None => prompt(repository, args.prompt, args.prompt_file.as_deref(), task.as_ref())?,
+        None => {
+            let given = given_prompt(args.prompt, args.prompt_file.as_deref())?;
+            let name = agent.as_ref().map(|agent| agent.name.as_str());
+            let occasion = Occasion {
+                repository,
+                config,
+                role: args.role.unwrap_or(Role::Worker),
+                task: task.as_ref(),
+                brief: None,
+                worktree: &place.worktree,
+                reads_agents_md: name.is_some_and(|name| Agent::reads_agents_md(config, name)),
+            };
+            prompt(occasion, args.role.is_some(), given)?
+        }
     };
     if let (Some(agent), None) = (&agent, &prompt) {
         return Err(Failure::usage(format!("the agent '{}' needs --prompt or --prompt-file", agent.name)));
@@ -350,32 +368,30 @@ fn command(config: &Config, asked: Asked, task: Option<&Task>, worktree: &Path) 
     Ok((agent.command.clone(), Some(agent)))
 }
 
-/// The prompt: what is given, or the brief of the task, or its title and goal.
-fn prompt(
-    repository: &Repository,
-    text: Option<String>,
-    file: Option<&Path>,
-    task: Option<&Task>,
-) -> Result<Option<Vec<u8>>, Failure> {
+/// Reads what the command line asks.
+fn given_prompt(text: Option<String>, file: Option<&Path>) -> Result<Option<Vec<u8>>, Failure> {
     let file = if text.as_deref() == Some("-") { Some(Path::new("-")) } else { file };
     if let Some(text) = text.filter(|text| text != "-") {
         return Ok(Some(text.into_bytes()));
     }
-    if let Some(file) = file {
-        let mut bytes = Vec::new();
-        let read = match file.as_os_str() == "-" {
-            true => std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes),
-            false => fs::read(file),
-        };
-        return Ok(Some(read.with_context(|| format!("cannot read the prompt '{}'", file.display()))?));
+    let Some(file) = file else { return Ok(None) };
+    let mut bytes = Vec::new();
+    let read = match file.as_os_str() == "-" {
+        true => std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes),
+        false => fs::read(file),
+    };
+    Ok(Some(read.with_context(|| format!("cannot read the prompt '{}'", file.display()))?))
+}
+
+/// The prompt: what is given as it is, or with what the role and the task add to it.
+fn prompt(mut occasion: Occasion<'_>, has_role: bool, given: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, Failure> {
+    match given {
+        Some(given) if !has_role => return Ok(Some(given)),
+        Some(given) => occasion.brief = Some(String::from_utf8_lossy(&given).into_owned()),
+        None if occasion.task.is_none() => return Ok(None),
+        None => {}
     }
-    let Some(task) = task else { return Ok(None) };
-    let brief = repository.common_dir().join(format!("codex-agents/briefs/{}.md", task.slug));
-    if let Some(bytes) = shared::durable::read(&brief)?.filter(|bytes| !bytes.trim_ascii().is_empty()) {
-        return Ok(Some(bytes));
-    }
-    let goal = if task.goal.is_empty() { String::new() } else { format!("\n{}\n", task.goal) };
-    Ok(Some(format!("{}\n{goal}", task.title).into_bytes()))
+    Ok(Some(prompt::join(&prompt::compose(&occasion)?).into_bytes()))
 }
 
 /// Finds the program before anything is written, so that a typing error leaves no trace.

@@ -30,6 +30,8 @@ mod output;
 mod pause;
 mod peril;
 mod place;
+mod prompt;
+mod prompt_show;
 mod proof;
 mod pulse;
 mod queue;
@@ -93,6 +95,7 @@ fn main() -> ExitCode {
             Command::Logs(args) => logs::run(&cx, args),
             Command::Show(args) => show::run(&cx, args),
             Command::Agents(args) => agents::run(&cx, args),
+            Command::Prompt(args) => prompt_show::run(&cx, args),
             Command::Wait(args) => wait::run(&cx, args),
             Command::Stop(args) => stop::run(&cx, args),
             Command::Snapshots(args) => snapshots::run(&cx, args),

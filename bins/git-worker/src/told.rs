@@ -11,6 +11,7 @@ use crate::agent::Policy;
 use crate::event::Events;
 use crate::job::{self, Job};
 use crate::output::{MILESTONE, first_line};
+use crate::prompt::Role;
 use crate::record::{Exit, Record, State};
 use crate::secrets::Secrets;
 use crate::stream::{ErrorKind, Format, Heard, Ledger, Said, Usage, Verdict};
@@ -27,6 +28,8 @@ pub(crate) struct AgentRun {
     /// Version of its program.
     pub(crate) agent_version: Option<String>,
     pub(crate) policy: Option<Policy>,
+    /// What it is there for.
+    pub(crate) role: Option<Role>,
     /// The model that was asked for.
     pub(crate) model_asked: Option<String>,
     /// The model, as the agent tells.

@@ -43,6 +43,12 @@ impl Agent {
         names.iter().map(|name| about(config, name, probe)).collect()
     }
 
+    /// Says whether an agent reads the `AGENTS.md` of a repository by itself.
+    pub(crate) fn reads_agents_md(config: &Config, name: &str) -> bool {
+        let preset = (!name.is_empty() && !name.contains('.')).then(|| Settings { config, name }.preset());
+        preset.and_then(Result::ok).flatten().is_some_and(|preset| preset.reads_agents_md)
+    }
+
     /// Says whether a session of this agent can go on.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ pub(crate) use about::About;
 pub(crate) use preset::Policy;
 use preset::{PRESETS, Preset, Wish};
 
+use crate::prompt::Role;
 use crate::record::PromptWay;
 use crate::stream::{Format, Usage};
 use crate::told::AgentRun;
@@ -37,6 +38,7 @@ pub(crate) struct Agent {
     /// The session that goes on.
     pub(crate) session: Option<String>,
     resumes: Option<String>,
+    role: Option<Role>,
     usage_before: Option<Usage>,
     /// Whether its own program sees to it that an answer fits a schema.
     pub(crate) takes_schema: bool,
@@ -55,6 +57,8 @@ pub(crate) struct Wanted {
     pub(crate) usage_before: Option<Usage>,
     /// The job that it was of.
     pub(crate) resumes: Option<String>,
+    /// What the agent is there for.
+    pub(crate) role: Option<Role>,
     /// Whether the answer is to fit a schema.
     pub(crate) schema: bool,
 }
@@ -90,6 +94,7 @@ impl Agent {
             version: None,
             session: wanted.session.clone(),
             resumes: wanted.resumes.clone(),
+            role: wanted.role,
             usage_before: wanted.usage_before,
             takes_schema: preset.is_some_and(|preset| !preset.schema.is_empty()),
             env: settings.list("env")?,
@@ -139,6 +144,7 @@ impl Agent {
     /// Returns what the record says of it.
     pub(crate) fn run(&self) -> AgentRun {
         AgentRun {
+            role: self.role,
             resumes: self.resumes.clone(),
             usage_before: self.usage_before,
             format: self.format,

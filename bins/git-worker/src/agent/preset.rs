@@ -27,6 +27,8 @@ pub(crate) struct Preset {
     pub(crate) env: &'static [&'static str],
     /// Name of its package, by which its version is known without starting it.
     pub(crate) package: &'static str,
+    /// Whether it reads `AGENTS.md` by itself.
+    pub(crate) reads_agents_md: bool,
 }
 
 /// Where a session is named.
@@ -86,6 +88,7 @@ pub(crate) static PRESETS: [Preset; 4] = [
         last: Some("-"),
         env: &["OPENAI_*", "CODEX_*"],
         package: "@openai/codex",
+        reads_agents_md: true,
     },
     Preset {
         name: "claude",
@@ -104,6 +107,7 @@ pub(crate) static PRESETS: [Preset; 4] = [
         last: None,
         env: &["ANTHROPIC_*", "CLAUDE_*", "DISABLE_*", "IS_SANDBOX"],
         package: "@anthropic-ai/claude-code",
+        reads_agents_md: false,
     },
     Preset {
         name: "gemini",
@@ -118,6 +122,7 @@ pub(crate) static PRESETS: [Preset; 4] = [
         last: None,
         env: &["GEMINI_*", "GOOGLE_*"],
         package: "@google/gemini-cli",
+        reads_agents_md: false,
     },
     Preset {
         name: "opencode",
@@ -133,6 +138,7 @@ pub(crate) static PRESETS: [Preset; 4] = [
         // It talks to any provider.
         env: &["OPENCODE_*", "OPENAI_*", "ANTHROPIC_*", "GEMINI_*", "GOOGLE_*"],
         package: "opencode-ai",
+        reads_agents_md: true,
     },
 ];
 
