@@ -23,7 +23,8 @@ fn the_work_of_a_task_becomes_a_commit_with_its_origin() {
     );
     let files = room.git_in(&worktree, &["show", "--name-only", "--format=", "HEAD"]);
     assert_eq!(files, "README\nasked\nnew.txt");
-    assert_eq!(fs::read_to_string(worktree.join("asked")).unwrap(), "Mend the  gate\n\nIt squeaks.\n");
+    let asked = fs::read_to_string(worktree.join("asked")).unwrap();
+    assert!(asked.contains("\n\nMend the  gate\n\nIt squeaks.\n\n"), "{asked}");
     let note = room.git(&["notes", "--ref=agent", "show", &head]);
     assert_eq!(note, "{\"job\":\"gate#1\",\"agent\":\"bot\"}");
 }
@@ -36,7 +37,11 @@ fn the_brief_of_a_task_is_its_prompt() {
     room.user_config("[agents.bot]\ncommand = [\"cat\"]\nprompt = \"stdin\"\n[worker]\nagent = \"bot\"\n");
     room.worker(&["launch", "gate"]).succeeds();
     room.ended("gate");
-    room.worker(&["logs", "gate"]).succeeds().prints("# As a person wrote it\n");
+    let said = room.worker(&["logs", "gate"]).succeeds().says("\n\n# As a person wrote it\n\n").stdout;
+    assert!(!said.contains("squeaks"), "{said}");
+    room.worker(&["launch", "gate", "--prompt", "only this"]).succeeds();
+    room.ended("gate");
+    room.worker(&["logs", "gate"]).succeeds().prints("only this");
 }
 
 #[test]

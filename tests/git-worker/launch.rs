@@ -229,18 +229,31 @@ fn an_agent_of_the_settings_gets_the_prompt_its_way() {
 #[test]
 fn known_agents_need_no_settings() {
     let room = Room::new();
-    for agent in ["codex", "claude", "gemini", "opencode"] {
+    let samples = ["codex-0.169.0", "claude-2.1.197", "gemini-0.61.0", "opencode-1.18.33"];
+    room.worker(&["launch", "--agent", "codex", "--prompt", "x"]).exits(128).warns("not logged in");
+    room.worker(&["launch", "--agent", "opencode", "--prompt", "x"]).exits(128).warns("no provider");
+    for sample in samples {
+        let agent = sample.split('-').next().unwrap();
         let dir = room.path().join("agents");
-        room.write_in(&dir, agent, &format!("#!/bin/sh\necho {agent} \"$@\"\ncat\n"));
+        let sample = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("agents/samples/{sample}.jsonl"));
+        let script = format!("#!/bin/sh\necho {agent} \"$@\" >&2\ncat >&2\ncat '{}'\n", sample.display());
+        room.write_in(&dir, agent, &script);
         fs::set_permissions(dir.join(agent), fs::Permissions::from_mode(0o755)).unwrap();
         let mut command = room.command("git-worker");
         let path = format!("{}:{}:/usr/bin:/bin", dir.display(), suite_tests::program_folder().display());
         command.args(["launch", "--name", agent, "--agent", agent, "--prompt", "the task"]).env("PATH", path);
+        command.env("OPENAI_API_KEY", "a-key-of-openai").env("OPENCODE_CONFIG_CONTENT", "{}");
         Ran::new(agent.into(), command.output().unwrap()).succeeds();
-        assert_eq!(room.ended(agent)["state"], "completed");
-        room.worker(&["logs", agent]).succeeds().says(agent).says("the task");
+        let job = room.ended(agent);
+        assert_eq!((&job["state"], &job["unparsed"]), (&"completed".into(), &0.into()), "{job}");
+        assert_eq!(job["usage"]["cached"], 1000, "{job}");
+        room.worker(&["logs", "--raw", agent]).succeeds().says(agent).says("the task");
+        let said = room.worker(&["logs", agent]).succeeds().says("All done: hello.txt and second.txt.\n").stdout;
+        assert!(said.contains("$ ") && !said.contains('{'), "{said}");
+        room.worker(&["show", "--message", agent]).succeeds().prints("All done: hello.txt and second.txt.");
     }
-    room.worker(&["logs", "codex"]).says("exec --json --skip-git-repo-check --sandbox workspace-write -\n");
+    let codex = "exec --json --skip-git-repo-check --disable plugins -c sandbox_mode=\"workspace-write\" -\n";
+    room.worker(&["logs", "--raw", "codex"]).says(codex);
 }
 
 #[test]
