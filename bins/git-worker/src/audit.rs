@@ -14,6 +14,7 @@ use shared::output::Foreign;
 use crate::cli;
 use crate::job::Jobs;
 use crate::record::State;
+use crate::stream::Usage;
 use crate::telemetry::{self, Line};
 
 /// Lines that cannot be read and are named.
@@ -57,8 +58,26 @@ struct Agent {
     redactions: u64,
     bytes_logged: u64,
     bytes_dropped: u64,
-    /// None if nobody knows.
+    /// In and out; none if nobody knows.
     tokens: Option<u64>,
+    /// The same by kind, with the cost that agents told.
+    usage: Option<Usage>,
+    /// How many failed for which kind of error.
+    error_kinds: BTreeMap<String, u64>,
+    parsed: u64,
+    unparsed: u64,
+    /// The share of the lines of its stream that was understood; none where it has none.
+    parse_coverage: Option<f64>,
+    /// Versions whose stream was understood worse than it should be.
+    drift: Vec<Drift>,
+}
+
+/// A version of an agent that says what this program does not know.
+#[derive(Debug, Serialize)]
+struct Drift {
+    version: Option<String>,
+    parsed: u64,
+    unparsed: u64,
 }
 
 /// Lines that could not be read.
@@ -83,7 +102,10 @@ struct Tally {
     redactions: u64,
     bytes_logged: u64,
     bytes_dropped: u64,
-    tokens: Option<u64>,
+    usage: Option<Usage>,
+    error_kinds: BTreeMap<String, u64>,
+    /// Lines that were understood and that were not, by version.
+    lines: BTreeMap<Option<String>, (u64, u64)>,
 }
 
 pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
@@ -104,7 +126,16 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     if unread.count > 0 {
         cx.output.warn(unread.to_string());
     }
-    let agents = tallies.into_iter().map(|(agent, tally)| tally.sum_up(agent)).collect();
+    let agents: Vec<Agent> = tallies.into_iter().map(|(agent, tally)| tally.sum_up(agent)).collect();
+    for agent in &agents {
+        for Drift { version, parsed, unparsed } in &agent.drift {
+            let name = agent.agent.as_deref().unwrap_or("(command)");
+            let version = version.as_deref().unwrap_or("of unknown version");
+            let all = parsed + unparsed;
+            cx.output
+                .warn(format!("{name} {version}: {unparsed} of {all} lines were not understood: it may have changed"));
+        }
+    }
     cx.output.answer(&Answer { since: args.since, agents, unread })?;
     Ok(Status::Done)
 }
@@ -126,7 +157,12 @@ impl Tally {
                 self.redactions += line.redactions;
                 self.bytes_logged += line.bytes_logged;
                 self.bytes_dropped += line.bytes_dropped;
-                self.tokens = line.tokens.map(|tokens| tokens + self.tokens.unwrap_or(0)).or(self.tokens);
+                self.usage = line.usage.map(|usage| usage.plus(self.usage.unwrap_or_default())).or(self.usage);
+                if let Some(kind) = line.error_kind {
+                    *self.error_kinds.entry(kind).or_default() += 1;
+                }
+                let lines = self.lines.entry(line.agent_version).or_default();
+                *lines = (lines.0 + line.parsed, lines.1 + line.unparsed);
             }
             // Of a newer version.
             _ => {}
@@ -137,6 +173,8 @@ impl Tally {
         let jobs: u64 = self.states.values().sum();
         let completed = self.states.get(State::Completed.as_str()).copied().unwrap_or(0);
         self.durations.sort_unstable();
+        let (parsed, unparsed) = self.lines.values().fold((0, 0), |sum, lines| (sum.0 + lines.0, sum.1 + lines.1));
+        let drift = self.lines.into_iter().filter(|(_, (parsed, unparsed))| drifts(*parsed, *unparsed));
         Agent {
             agent,
             jobs,
@@ -151,9 +189,20 @@ impl Tally {
             redactions: self.redactions,
             bytes_logged: self.bytes_logged,
             bytes_dropped: self.bytes_dropped,
-            tokens: self.tokens,
+            tokens: self.usage.map(Usage::total),
+            usage: self.usage,
+            error_kinds: self.error_kinds,
+            parsed,
+            unparsed,
+            parse_coverage: (parsed + unparsed > 0).then(|| parsed as f64 / (parsed + unparsed) as f64),
+            drift: drift.map(|(version, (parsed, unparsed))| Drift { version, parsed, unparsed }).collect(),
         }
     }
+}
+
+/// Says whether more than one line of a hundred was not understood.
+fn drifts(parsed: u64, unparsed: u64) -> bool {
+    unparsed.saturating_mul(100) > parsed.saturating_add(unparsed)
 }
 
 /// Returns the smallest of the sorted values that so many percent of them do not exceed.
@@ -189,7 +238,18 @@ impl fmt::Display for Answer {
         }
         let name = |agent: &Agent| agent.agent.as_ref().map_or("(command)".into(), |name| Foreign(name).to_string());
         let width = self.agents.iter().map(|agent| name(agent).chars().count()).max().unwrap_or(0).max(5);
-        let head = ["jobs", "unended", "completed", "median", "p90", "stalls", "dangers", "redactions", "tokens"];
+        let head = [
+            "jobs",
+            "unended",
+            "completed",
+            "median",
+            "p90",
+            "stalls",
+            "dangers",
+            "redactions",
+            "tokens",
+            "understood",
+        ];
         write!(f, "{:width$}", "agent")?;
         head.iter().try_for_each(|word| write!(f, "  {word:>8}"))?;
         writeln!(f)?;
@@ -199,7 +259,8 @@ impl fmt::Display for Answer {
             let (median, p90) = (spell(agent.median_ms), spell(agent.p90_ms));
             let Agent { jobs, unended, stalls, dangers, redactions, .. } = agent;
             write!(f, "{:width$}  {jobs:>8}  {unended:>8}  {rate:>9}  {median:>8}  {p90:>8}", name(agent))?;
-            writeln!(f, "  {stalls:>8}  {dangers:>8}  {redactions:>10}  {tokens:>8}")?;
+            let coverage = agent.parse_coverage.map_or("-".to_owned(), |share| format!("{:.1}%", share * 100.0));
+            writeln!(f, "  {stalls:>8}  {dangers:>8}  {redactions:>10}  {tokens:>8}  {coverage:>10}")?;
         }
         Ok(())
     }

@@ -53,8 +53,21 @@ pub(crate) struct Line {
     pub(crate) dangers: u64,
     pub(crate) interrupts: u64,
     exit: Option<Exit>,
-    /// Only what reads an agent's events can know them.
+    /// In and out together; none where the agent tells none.
     pub(crate) tokens: Option<u64>,
+    #[serde(default)]
+    pub(crate) usage: Option<Usage>,
+    #[serde(default)]
+    pub(crate) agent_version: Option<String>,
+    /// `auth`, `quota`, `network`, `model` or `other`.
+    #[serde(default)]
+    pub(crate) error_kind: Option<String>,
+    /// Lines of the agent's stream that were understood.
+    #[serde(default)]
+    pub(crate) parsed: u64,
+    /// Lines that were not.
+    #[serde(default)]
+    pub(crate) unparsed: u64,
 }
 
 /// Notes that a job runs, or has ended, unless the settings of its launch were against it.
@@ -143,6 +156,11 @@ impl Line {
             interrupts: record.interrupts.into(),
             exit: record.exit,
             tokens: record.run.usage.map(Usage::total),
+            usage: record.run.usage,
+            agent_version: record.run.agent_version.clone(),
+            error_kind: record.error_kind.clone(),
+            parsed: record.run.parsed,
+            unparsed: record.run.unparsed,
         }
     }
 }
