@@ -97,7 +97,8 @@ pub(crate) fn begin(cx: &Context, plan: &Plan, mut supervisor: Supervisor) -> Re
     }
     linked();
     supervisor.started(&job)?;
-    Ok(Begun { job, state: State::Running })
+    let state = if plan.waits.is_empty() { State::Running } else { State::Starting };
+    Ok(Begun { job, state })
 }
 
 fn refuse_company(folder: &Path, worktree: &Path) -> Result<(), Failure> {
@@ -229,6 +230,7 @@ fn record(job: &Job, plan: &Plan, state: State) -> Record {
         bytes_logged: 0,
         bytes_dropped: 0,
         left_over: 0,
+        waits: plan.waits.clone(),
         finish: finish.clone(),
         commit: None,
         commit_problem: None,

@@ -294,6 +294,8 @@ pub(crate) const EVENTS: &str = "events.jsonl";
 pub(crate) const PROMPT: &str = "prompt.md";
 /// The last words of its agent.
 pub(crate) const MESSAGE: &str = "message.md";
+/// What its agent is told when it goes on after a wait.
+pub(crate) const MORE: &str = "more.md";
 /// The JSON Schema that the answer of its agent is to fit.
 pub(crate) const SCHEMA_FILE: &str = "schema.json";
 /// Held while it lives.
@@ -302,7 +304,7 @@ pub(crate) const LOCK: &str = "lock";
 pub(crate) const STOP: &str = "stop.json";
 
 /// Every file that a job's folder may hold, beside the pieces of its log and what a crash left half written.
-pub(crate) const FILES: [&str; 17] = [
+pub(crate) const FILES: [&str; 18] = [
     RECORD,
     BESIDE,
     RUNNING,
@@ -311,6 +313,7 @@ pub(crate) const FILES: [&str; 17] = [
     EVENTS,
     PROMPT,
     MESSAGE,
+    MORE,
     SCHEMA_FILE,
     LOCK,
     STOP,

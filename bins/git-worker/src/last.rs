@@ -23,6 +23,7 @@ const SPARE_MORE: u64 = 8 * 1024;
 
 /// Records how the job ended, after its work was committed where that is asked for.
 pub(crate) fn word(held: &mut Held, end: End) {
+    held.capture.close();
     let (logged, dropped) = held.capture.counts();
     let record = &mut held.record;
     record.bytes_logged = logged;
@@ -138,6 +139,7 @@ fn verdict(end: &End) -> (State, Option<String>) {
         (Some(Cause::TimedOut { reason }), _) => (State::TimedOut, Some(reason.clone())),
         (Some(Cause::Dangerous { reason }), _) => (State::Stopped, Some(reason.clone())),
         (Some(Cause::Hopeless { kind, reason }), _) => (State::Failed, Some(format!("{kind}: {reason}"))),
+        (Some(Cause::Broken { reason }), _) => (State::Failed, Some(reason.clone())),
         (Some(Cause::OverBudget { reason }), _) => (State::OverBudget, Some(reason.clone())),
         (Some(Cause::Stalled { reason }), _) => (State::Stalled, Some(reason.clone())),
         (Some(Cause::Unrecorded), _) => (State::Failed, None),

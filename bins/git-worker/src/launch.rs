@@ -23,8 +23,9 @@ use shared::slug::Slug;
 use crate::agent::{Agent, Policy, Wanted};
 use crate::begin::{self, Supervisor};
 use crate::cli;
+use crate::condition::Condition;
 use crate::fill;
-use crate::job::Jobs;
+use crate::job::{Jobs, Name};
 use crate::names;
 use crate::notify::Notify;
 use crate::pause::{self, Signs};
@@ -90,6 +91,8 @@ pub(crate) struct What {
     /// Stop it when it says no milestone for this time, such as 30m; 0 is never
     #[arg(long, value_name = "time", value_parser = cli::duration)]
     step_timeout: Option<Duration>,
+    #[command(flatten)]
+    waits: Waits,
     /// Name of the job; that of the task or branch if not given
     #[arg(long, value_name = "slug")]
     name: Option<Slug>,
@@ -134,6 +137,7 @@ impl What {
             timeout: Some(record.timeout_ms.map_or(Duration::ZERO, Duration::from_millis)),
             stall: Some(Duration::from_millis(record.rules.stall_ms)),
             step_timeout: Some(Duration::from_millis(record.rules.step_timeout_ms)),
+            waits: Waits::default(),
             name: Some(record.slug.clone()),
             priority: record.queue.as_ref().map(|queue| queue.priority),
             share,
@@ -141,6 +145,36 @@ impl What {
             dry_run,
             command: if record.agent.is_some() { Vec::new() } else { record.command_line() },
         }
+    }
+}
+
+/// What a job waits for before it starts; all of it has to come true.
+#[derive(Debug, Default, clap::Args)]
+struct Waits {
+    /// Start it when this job has ended
+    #[arg(long, value_name = "job")]
+    after: Vec<Name>,
+    /// Start it when there is something at this path, seen from the worktree
+    #[arg(long, value_name = "path")]
+    when_file: Vec<String>,
+    /// Start it when somebody listens on this port of this machine
+    #[arg(long, value_name = "port")]
+    when_port: Vec<u16>,
+    /// Start it after this time
+    #[arg(long, value_name = "time", value_parser = cli::duration)]
+    delay: Option<Duration>,
+}
+
+impl Waits {
+    fn conditions(self, jobs: &Jobs) -> Result<Vec<Condition>, Failure> {
+        let mut all = Vec::new();
+        for name in &self.after {
+            all.push(Condition::Job(jobs.find(name)?.id()));
+        }
+        all.extend(self.when_file.into_iter().map(Condition::File));
+        all.extend(self.when_port.into_iter().map(Condition::Port));
+        all.extend(self.delay.map(|delay| Condition::Time(millis(delay))));
+        Ok(all)
     }
 }
 
@@ -176,6 +210,8 @@ pub(crate) struct Plan {
     pub(crate) force: bool,
     pub(crate) signs: Option<Signs>,
     pub(crate) notify: Option<Notify>,
+    /// What it waits for before it starts.
+    pub(crate) waits: Vec<Condition>,
 }
 
 impl Plan {
@@ -334,6 +370,7 @@ fn plan(cx: &Context, args: What) -> Result<Plan, Failure> {
         force: args.force,
         signs,
         notify: Notify::of(config)?,
+        waits: args.waits.conditions(&Jobs::of_repository(&repository.key())?)?,
     })
 }
 

@@ -42,6 +42,15 @@ pub(crate) struct Capture {
     buffer: Vec<u8>,
     sink: Sink,
     last: Instant,
+    earlier: Earlier,
+}
+
+/// What was counted in runs before this one.
+#[derive(Debug, Default)]
+struct Earlier {
+    parsed: u64,
+    unparsed: u64,
+    redactions: u64,
 }
 
 /// One pipe.
@@ -69,10 +78,6 @@ struct Sink {
 impl Capture {
     /// Opens the log, and makes the pipes' readers ready to be asked without waiting.
     pub(crate) fn new(pipes: Pipes, log: &Path, shape: Option<Shape>, secrets: &Secrets) -> Result<Capture> {
-        let source = |pipe: PipeReader| {
-            rustix::io::ioctl_fionbio(&pipe, true).context("cannot set up the pipe")?;
-            anyhow::Ok(Source { pipe: Some(pipe), redactor: Redactor::new(secrets.clone()) })
-        };
         let (errors, stream) = pipes.errors.map(|(pipe, format)| (pipe, Stream::new(format))).unzip();
         let times = Times::new(log.with_file_name(job::TIMES));
         let log = Tape::open(log, shape).with_context(|| format!("cannot open the log '{}'", log.display()))?;
@@ -86,8 +91,10 @@ impl Capture {
             heard: Vec::new(),
             held: Vec::new(),
         };
-        let (main, errors) = (source(pipes.main)?, errors.map(source).transpose()?);
-        Ok(Capture { main, errors, buffer: Vec::new(), sink, last: Instant::now() })
+        let main = Source::new(pipes.main, secrets)?;
+        let errors = errors.map(|pipe| Source::new(pipe, secrets)).transpose()?;
+        let earlier = Earlier::default();
+        Ok(Capture { main, errors, buffer: Vec::new(), sink, last: Instant::now(), earlier })
     }
 
     /// Returns the pipes to which somebody can still write.
@@ -131,7 +138,9 @@ impl Capture {
 
     /// Returns how many secrets were taken out.
     pub(crate) fn redactions(&self) -> u64 {
-        self.main.redactor.count() + self.errors.as_ref().map_or(0, |errors| errors.redactor.count())
+        self.earlier.redactions
+            + self.main.redactor.count()
+            + self.errors.as_ref().map_or(0, |errors| errors.redactor.count())
     }
 
     /// Returns what the stream said since the last call.
@@ -141,7 +150,8 @@ impl Capture {
 
     /// Returns how many lines of the stream were understood, and how many were not.
     pub(crate) fn lines(&self) -> (u64, u64) {
-        self.sink.stream.as_ref().map_or((0, 0), Stream::counts)
+        let (parsed, unparsed) = self.sink.stream.as_ref().map_or((0, 0), Stream::counts);
+        (parsed + self.earlier.parsed, unparsed + self.earlier.unparsed)
     }
 
     /// Returns the milestones since the last call.
@@ -167,6 +177,22 @@ impl Capture {
         }
         self.sink.let_go(true);
         self.sink.end_line();
+    }
+
+    /// Takes the pipes of another run of the same job.
+    pub(crate) fn go_on(&mut self, pipes: Pipes, secrets: &Secrets) -> Result<()> {
+        let (parsed, unparsed) = self.lines();
+        let redactions = self.redactions();
+        let (errors, format) = pipes.errors.unzip();
+        self.main = Source::new(pipes.main, secrets)?;
+        self.errors = errors.map(|pipe| Source::new(pipe, secrets)).transpose()?;
+        self.sink.stream = format.map(Stream::new);
+        self.earlier = Earlier { parsed, unparsed, redactions };
+        Ok(())
+    }
+
+    /// Finishes the log.
+    pub(crate) fn close(&mut self) {
         self.sink.times.end(self.sink.log.place());
         self.sink.log.end();
     }
@@ -194,6 +220,11 @@ fn has_something(pipe: &PipeReader) -> bool {
 }
 
 impl Source {
+    fn new(pipe: PipeReader, secrets: &Secrets) -> Result<Source> {
+        rustix::io::ioctl_fionbio(&pipe, true).context("cannot set up the pipe")?;
+        Ok(Source { pipe: Some(pipe), redactor: Redactor::new(secrets.clone()) })
+    }
+
     fn pump(&mut self, buffer: &mut [u8], out: &mut dyn FnMut(&[u8])) -> bool {
         let mut moved = false;
         for _ in 0..16 {

@@ -18,6 +18,7 @@ use shared::process::{Identity, boot_id};
 use shared::registry::Repo;
 use shared::slug::Slug;
 
+use crate::condition::Condition;
 use crate::notify::Notify;
 use crate::pause::Signs;
 use crate::rules::Rules;
@@ -109,6 +110,9 @@ pub(crate) struct Record {
     /// Who is told of the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) notify: Option<Notify>,
+    /// What it waits for before it starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) waits: Vec<Condition>,
     /// What the agent told, and how it was asked.
     #[serde(flatten)]
     pub(crate) run: AgentRun,

@@ -6,34 +6,33 @@
 //! One thread, one loop.
 
 use std::ffi::{CString, OsString};
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::Stdio;
 
 use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::{Pid, Signal};
 use serde_json::json;
 use shared::clock;
-use shared::durable::Lock;
+use shared::durable::{self, Lock, Previous};
 use shared::exit::Status;
 use shared::output::{ColorChoice, Output};
-use shared::process::{self, Identity};
+use shared::process::Identity;
 
-use crate::agent::with_prompt;
 use crate::event::Events;
 use crate::given::{self, Given};
 use crate::job::{self, Job};
 use crate::keeper::Keeper;
-use crate::output::{Capture, Pipes};
-use crate::record::{PromptWay, Record, State};
+use crate::output::Capture;
+use crate::record::{Record, State};
 use crate::secrets::Secrets;
 use crate::signals::Signals;
+use crate::spawn::Spawned;
 use crate::tape::Shape;
 use crate::told::Told;
-use crate::{last, link, notify, queue, telemetry, watch};
+use crate::waiting::Waiter;
+use crate::{last, link, notify, queue, spawn, telemetry, waiting, watch};
 
 /// The word in a supervisor's command line; no subcommand that a user is shown.
 pub(crate) const WORD: &str = "supervise";
@@ -68,11 +67,16 @@ pub(crate) fn is_asked_for() -> bool {
 pub(crate) fn run() -> Status {
     let voice = Output::new(false, true, ColorChoice::Never);
     match begin(&voice) {
-        Ok(mut held) => {
+        Ok(Begun::Ended { job, record }) => {
+            queue::wake(&job.root());
+            notify::tell(&job, &record);
+            Status::Done
+        }
+        Ok(Begun::Runs(mut held)) => {
             // The launcher may be gone; the job is not.
             let _ = voice.raw(b"ok\n");
             settle(&mut held);
-            let end = watch::watch(&mut held);
+            let end = waiting::watch(&mut held);
             last::word(&mut held, end);
             let (job, record) = (held.job.clone(), held.record.clone());
             // Its lock is its place: let go before somebody else is told.
@@ -89,12 +93,22 @@ pub(crate) fn run() -> Status {
     }
 }
 
-fn begin(voice: &Output) -> Result<Held> {
+/// What became of a start.
+enum Begun {
+    Runs(Box<Held>),
+    /// It was stopped while it waited.
+    Ended {
+        job: Job,
+        record: Box<Record>,
+    },
+}
+
+fn begin(voice: &Output) -> Result<Begun> {
     // Not the leader of a group, as the launcher's child; a terminal that closes reaches nobody here.
     rustix::process::setsid().context("cannot start a session")?;
     // Orphans of the job come to this process, so that none gets away.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-    let signals = Signals::listen().context("cannot listen for signals")?;
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
     let (job, lock, given) = wait_for_orders(voice)?;
     let mut record = job.load()?;
     if record.state != State::Starting {
@@ -102,6 +116,19 @@ fn begin(voice: &Output) -> Result<Held> {
     }
     let mut events = Events::open(&job.path(job::EVENTS));
     let secrets = Secrets::of_environment(&record.rules.redact);
+    if !record.waits.is_empty() {
+        record.supervisor = Identity::own();
+        show(&job, &record)?;
+        let _ = voice.raw(b"ok\n");
+        let waiter =
+            Waiter { job: &job, record: &mut record, events: &mut events, signals: &mut signals, secrets: &secrets };
+        if let Some(by) = waiter.before() {
+            record.state = State::Stopped;
+            (record.reason, record.by) = (Some("asked".to_owned()), Some(by));
+            end_unstarted(&job, &mut record, &mut events);
+            return Ok(Begun::Ended { job, record: Box::new(record) });
+        }
+    }
     match spawn(&job, &record, &given, &secrets) {
         Ok((child, capture)) => {
             let keeper = Keeper::of(&record);
@@ -120,7 +147,7 @@ fn begin(voice: &Output) -> Result<Held> {
                 _lock: lock,
             };
             match acknowledge(&mut held) {
-                Ok(()) => Ok(held),
+                Ok(()) => Ok(Begun::Runs(Box::new(held))),
                 Err(error) => {
                     // A job that nobody will know of may not run.
                     let end = watch::abandon(&mut held);
@@ -133,13 +160,18 @@ fn begin(voice: &Output) -> Result<Held> {
             let error = anyhow!(secrets.clean_text(&format!("{error:#}")));
             record.state = State::Failed;
             record.reason = Some(format!("not started: {error:#}"));
-            record.ended = Some(clock::now());
-            last::save(&job, &record);
-            events.add("ended", json!({ "state": record.state, "reason": record.reason }));
-            last::note(&job, &record);
+            end_unstarted(&job, &mut record, &mut events);
             Err(error)
         }
     }
+}
+
+/// Records the end of a job that never ran.
+fn end_unstarted(job: &Job, record: &mut Record, events: &mut Events) {
+    record.ended = Some(clock::now());
+    last::save(job, record);
+    events.add("ended", json!({ "state": record.state, "reason": record.reason }));
+    last::note(job, record);
 }
 
 /// Hears which job it is, takes its lock, and waits for the word to go.
@@ -159,59 +191,35 @@ fn wait_for_orders(voice: &Output) -> Result<(Job, Lock, Given)> {
     Ok((job, lock, given))
 }
 
-/// Starts the child in a process group of its own, its output on one pipe, its input not ours.
+/// Starts the first child of a job.
 fn spawn(job: &Job, record: &Record, given: &Given, secrets: &Secrets) -> Result<(Pid, Capture)> {
-    let worktree = record.worktree_path();
     let prompt_file = given.prompt_path().unwrap_or_else(|| job.path(job::PROMPT));
-    let mut line = given.words.clone().unwrap_or_else(|| record.command_line());
-    if let Some(way) = record.prompt {
-        let prompt = match way {
-            PromptWay::Argument => std::fs::read(&prompt_file).context("cannot read the prompt")?,
-            PromptWay::Stdin | PromptWay::File => {
-                let wanted = line.iter().any(|word| word.to_string_lossy().contains("{prompt}"));
-                if wanted { std::fs::read(&prompt_file).context("cannot read the prompt")? } else { Vec::new() }
-            }
-        };
-        line = with_prompt(line, way, &OsString::from_vec(prompt), &prompt_file);
-    }
-    let Some((name, arguments)) = line.split_first() else { bail!("there is no command") };
-    let (main, writer) = std::io::pipe().context("cannot make a pipe")?;
-    let mut errors = None;
-    let stderr = match record.run.format {
-        // A stream of its own: nothing that goes to stderr can pass for an event.
-        Some(format) => {
-            let (pipe, writer) = std::io::pipe().context("cannot make a pipe")?;
-            errors = Some((pipe, format));
-            writer
-        }
-        None => writer.try_clone().context("cannot copy a pipe")?,
-    };
-    let stdin = match record.prompt {
-        Some(PromptWay::Stdin) => Stdio::from(File::open(&prompt_file).context("cannot open the prompt")?),
-        Some(PromptWay::Argument | PromptWay::File) | None => Stdio::null(),
-    };
-    let program = record.program.as_ref().map_or_else(|| name.clone(), OsString::from);
-    let capture = Capture::new(Pipes { main, errors }, &job.path(job::LOG), Shape::of(record.rules.log_cap), secrets)?;
-    let mut command = process::command(program);
-    command.env_clear();
-    let passed = record.env_names.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
-    command.envs(passed);
-    if prompt_file.exists() {
-        command.env("GIT_WORKER_PROMPT_FILE", &prompt_file);
-    }
-    let child = command
-        .arg0(name)
-        .args(arguments)
-        .env("GIT_WORKER_JOB", record.marker())
-        .current_dir(&worktree)
-        .stdin(stdin)
-        .stdout(writer)
-        .stderr(stderr)
-        .process_group(0)
-        .spawn()
-        .with_context(|| format!("cannot start '{}' in '{}'", name.to_string_lossy(), worktree.display()))?;
-    let child = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("the child has no process id")?;
+    let line = given.words.clone().unwrap_or_else(|| record.command_line());
+    let Spawned { child, pipes } = spawn::spawn(job, record, line, &prompt_file)?;
+    let capture = Capture::new(pipes, &job.path(job::LOG), Shape::of(record.rules.log_cap), secrets)?;
     Ok((child, capture))
+}
+
+/// Calls the agent of a job once more, in its session, with words of its own.
+///
+/// # Errors
+/// When there is no session, or the agent cannot be started.
+pub(crate) fn go_on(held: &mut Held, words: &str) -> Result<()> {
+    let Held { job, record, told, capture, secrets, .. } = held;
+    let (line, session) = (record.run.resume_command.as_ref(), record.run.session.as_ref());
+    let (line, session) = line.zip(session).context("there is no session to go on with")?;
+    let line = line.iter().map(|word| OsString::from(word.replace("{session}", session))).collect();
+    let prompt_file = job.path(job::MORE);
+    durable::replace(&prompt_file, words.as_bytes(), Previous::Drop)?;
+    let spawned = spawn::spawn(job, record, line, &prompt_file)?;
+    capture.go_on(spawned.pipes, secrets)?;
+    if let Some(told) = told {
+        told.next_run();
+    }
+    held.child = spawned.child;
+    held.record.child = Identity::of(held.child.as_raw_nonzero().get());
+    held.record.state = State::Running;
+    held.record.save(&held.job.path(job::RECORD))
 }
 
 /// Says that the job runs. The launcher sees to it that the job is on disk; nobody waits for a flush here.
@@ -221,11 +229,15 @@ fn acknowledge(held: &mut Held) -> Result<()> {
     record.started = Some(clock::now());
     record.supervisor = Identity::own();
     record.child = Identity::of(held.child.as_raw_nonzero().get());
-    let path = held.job.path(job::RUNNING);
+    show(&held.job, record)
+}
+
+/// Lets everybody see the record, before it is on disk.
+fn show(job: &Job, record: &Record) -> Result<()> {
+    let path = job.path(job::RUNNING);
     let file = OpenOptions::new().write(true).open(&path);
     let bytes = record.to_bytes()?;
-    file.and_then(|mut file| file.write_all(&bytes)).with_context(|| format!("cannot write '{}'", path.display()))?;
-    Ok(())
+    file.and_then(|mut file| file.write_all(&bytes)).with_context(|| format!("cannot write '{}'", path.display()))
 }
 
 /// Makes what was said at the start durable, and takes room for the end.

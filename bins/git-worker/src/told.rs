@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::agent::Policy;
+use crate::condition::Wait;
 use crate::event::Events;
 use crate::job::{self, Job};
 use crate::output::{MILESTONE, first_line};
@@ -40,6 +41,9 @@ pub(crate) struct AgentRun {
     pub(crate) resumes: Option<String>,
     /// The session that was asked for.
     pub(crate) session_asked: Option<String>,
+    /// What goes on with its session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) resume_command: Option<Vec<String>>,
     /// Tokens of this job; none where the agent tells none.
     pub(crate) usage: Option<Usage>,
     /// Tokens of the whole session, where the agent counts so.
@@ -114,6 +118,17 @@ impl Told {
             return Some((ErrorKind::Other, format!("it did not go on with the session '{asked}'")));
         }
         self.ledger.hopeless().cloned()
+    }
+
+    /// Begins another run of the same job, in the session so far.
+    pub(crate) fn next_run(&mut self) {
+        self.asked = self.ledger.session.clone();
+        self.ledger.next_run();
+    }
+
+    /// Returns the wait that its last words ask for, or what is wrong with it.
+    pub(crate) fn wait(&self) -> Option<Result<Wait, String>> {
+        Wait::asked_in(self.ledger.message.as_ref()?)
     }
 
     /// Returns the tokens of this run so far.

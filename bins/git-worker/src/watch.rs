@@ -55,6 +55,8 @@ pub(crate) enum Cause {
     Stalled { reason: String },
     /// Its agent cannot do what it is there for.
     Hopeless { kind: ErrorKind, reason: String },
+    /// It could not be called again.
+    Broken { reason: String },
     /// It used more than it was allowed to.
     OverBudget { reason: String },
     /// It ran what it must not; the reason names the pattern.
@@ -374,6 +376,7 @@ impl Cause {
             Cause::Dangerous { .. } => "danger".to_owned(),
             Cause::Hopeless { .. } => "worker".to_owned(),
             Cause::OverBudget { .. } => "budget".to_owned(),
+            Cause::Broken { .. } => "worker".to_owned(),
             Cause::Unrecorded => "launch".to_owned(),
         }
     }

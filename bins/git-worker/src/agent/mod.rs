@@ -40,6 +40,8 @@ pub(crate) struct Agent {
     resumes: Option<String>,
     role: Option<Role>,
     usage_before: Option<Usage>,
+    /// What goes on with a session, {session}; none if nothing does.
+    pub(crate) resume: Option<Vec<OsString>>,
     /// Whether its own program sees to it that an answer fits a schema.
     pub(crate) takes_schema: bool,
     /// Environment variables that it sees beside those of every job, and with `!` those it does not.
@@ -96,6 +98,7 @@ impl Agent {
             resumes: wanted.resumes.clone(),
             role: wanted.role,
             usage_before: wanted.usage_before,
+            resume: None,
             takes_schema: preset.is_some_and(|preset| !preset.schema.is_empty()),
             env: settings.list("env")?,
             model,
@@ -107,17 +110,30 @@ impl Agent {
                 settings.line(&own, wanted, agent.model.as_deref())?
             }
         };
-        let words = words.into_iter().chain(settings.list("arguments")?);
-        agent.command = words.map(|word| fill(word.as_ref(), "{worktree}", worktree.as_os_str())).collect();
-        for (place, value) in [("{model}", &agent.model), ("{session}", &wanted.session)] {
-            let value = OsStr::new(value.as_deref().unwrap_or_default());
-            agent.command = agent.command.iter().map(|word| fill(word, place, value)).collect();
-        }
+        let own_resume = settings.list("resume")?;
+        let resume = match preset {
+            Some(preset) => Some(preset.line(agent.wish(wanted, true)).into_iter().map(str::to_owned).collect()),
+            None => Some(own_resume).filter(|line| !line.is_empty()),
+        };
+        let more = settings.list("arguments")?;
         // What reads its arguments to the end has its last word last.
-        if let Some(last) = preset.and_then(Preset::last) {
-            agent.command.push(last.into());
-        }
+        let last = preset.and_then(Preset::last).map(str::to_owned);
+        let whole = |words: Vec<String>| words.into_iter().chain(more.clone()).chain(last.clone());
+        let filled = |words: Vec<String>, session: Option<&str>| -> Vec<OsString> {
+            let words = whole(words).map(|word| fill(word.as_ref(), "{worktree}", worktree.as_os_str()));
+            let model = OsStr::new(agent.model.as_deref().unwrap_or_default());
+            let words = words.map(|word| fill(&word, "{model}", model));
+            words
+                .map(|word| session.map_or(word.clone(), |session| fill(&word, "{session}", session.as_ref())))
+                .collect()
+        };
+        let (command, resume) = (filled(words, wanted.session.as_deref()), resume.map(|line| filled(line, None)));
+        (agent.command, agent.resume) = (command, resume);
         Ok(agent)
+    }
+
+    fn wish(&self, wanted: &Wanted, resume: bool) -> Wish {
+        Wish { policy: self.policy, resume, model: self.model.is_some(), schema: wanted.schema }
     }
 
     fn line_of_preset(
@@ -132,12 +148,7 @@ impl Agent {
         let others = preset.env_of_others().into_iter().map(|name| format!("!{name}"));
         let own = preset.env.iter().map(|name| (*name).to_owned());
         self.env = others.chain(own).chain(std::mem::take(&mut self.env)).collect();
-        let wish = Wish {
-            policy: self.policy,
-            resume: wanted.session.is_some(),
-            model: self.model.is_some(),
-            schema: wanted.schema,
-        };
+        let wish = self.wish(wanted, wanted.session.is_some());
         Ok(preset.line(wish).into_iter().map(str::to_owned).collect())
     }
 
@@ -146,6 +157,10 @@ impl Agent {
         AgentRun {
             role: self.role,
             resumes: self.resumes.clone(),
+            resume_command: self
+                .resume
+                .as_ref()
+                .and_then(|line| line.iter().map(|word| word.to_str().map(str::to_owned)).collect()),
             usage_before: self.usage_before,
             format: self.format,
             agent_version: self.version.clone(),
@@ -234,10 +249,18 @@ fn unknown(name: &str) -> Failure {
 }
 
 /// Puts the prompt into an agent's command line; no shell sees it.
-pub(crate) fn with_prompt(command: Vec<OsString>, way: PromptWay, prompt: &OsStr, file: &Path) -> Vec<OsString> {
+pub(crate) fn with_prompt(
+    command: Vec<OsString>,
+    way: PromptWay,
+    prompt: &OsStr,
+    file: &Path,
+    (schema, schema_file): (&OsStr, &Path),
+) -> Vec<OsString> {
     let named = command.iter().any(|word| word.to_string_lossy().contains("{prompt}"));
     // The path first: a prompt may well say "{prompt-file}".
     let command = command.into_iter().map(|word| fill(&word, "{prompt-file}", file.as_os_str()));
+    let command = command.map(|word| fill(&word, "{schema-file}", schema_file.as_os_str()));
+    let command = command.map(|word| fill(&word, "{schema}", schema));
     let mut command: Vec<OsString> = command.map(|word| fill(&word, "{prompt}", prompt)).collect();
     if way == PromptWay::Argument && !named {
         command.push(prompt.to_owned());
@@ -264,7 +287,13 @@ mod tests {
 
     fn filled(command: &[&str], way: PromptWay) -> Vec<String> {
         let command = command.iter().map(OsString::from).collect();
-        let done = with_prompt(command, way, OsStr::new("say {prompt-file} $HOME"), Path::new("/p q"));
+        let done = with_prompt(
+            command,
+            way,
+            OsStr::new("say {prompt-file} $HOME"),
+            Path::new("/p q"),
+            (OsStr::new("{}"), Path::new("/s")),
+        );
         done.into_iter().map(|word| word.into_string().unwrap()).collect()
     }
 

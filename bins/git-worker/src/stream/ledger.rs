@@ -17,6 +17,8 @@ pub(crate) struct Ledger {
     pub(crate) message: Option<String>,
     /// What earlier runs of the session had used.
     before: Usage,
+    /// Of the runs of this job before this one.
+    earlier: Usage,
     /// Of the steps so far.
     steps: Usage,
     /// Of the run, as its end told it.
@@ -97,6 +99,19 @@ impl Ledger {
         }
     }
 
+    /// Begins another run in the same session.
+    pub(crate) fn next_run(&mut self) {
+        *self = Ledger {
+            session: self.session.take(),
+            model: self.model.take(),
+            earlier: self.usage().unwrap_or_default(),
+            before: self.whole.unwrap_or(self.before),
+            whole: self.whole,
+            metered: self.metered,
+            ..Ledger::default()
+        };
+    }
+
     /// Returns why it is no use to go on.
     pub(crate) fn hopeless(&self) -> Option<&(ErrorKind, String)> {
         self.hopeless.as_ref()
@@ -105,7 +120,7 @@ impl Ledger {
     /// Returns the tokens of this run so far; none if nothing was said of them.
     pub(crate) fn usage(&self) -> Option<Usage> {
         let told = self.run.map(|run| Usage { cost: run.cost.or(self.steps.cost), ..run });
-        self.metered.then(|| told.unwrap_or(self.steps))
+        self.metered.then(|| told.unwrap_or(self.steps).plus(self.earlier))
     }
 
     /// Returns the tokens of the whole session, where the agent counts them so.
