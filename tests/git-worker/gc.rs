@@ -7,7 +7,7 @@ use serde_json::Value;
 use suite_tests::{CHANGING_CALLS, Ran, Reach, can_kill, program_folder, run_killed};
 
 use crate::index::copies;
-use crate::room::{Room, count, kill, text, unique, until};
+use crate::room::{Room, count, kill_with_heir, text, unique, until};
 
 /// Runs gc as JSON.
 #[track_caller]
@@ -202,7 +202,7 @@ fn what_a_killed_supervisor_left_is_ended() {
     let mark = unique();
     let id = room.sh("victim", &format!("setsid sleep {mark} & exec sleep {mark}"));
     until("both run", || count(&format!("sleep\0{mark}")) == 2);
-    kill(&room, "-9", &room.job(&id)["supervisor"]["pid"]);
+    kill_with_heir(&room, &room.job(&id)["supervisor"]["pid"]);
     until("it is lost", || room.job(&id)["state"] == "lost");
     assert_eq!(gc(&room, &["-n"])["ended"].as_array().unwrap().len(), 0);
     assert_eq!(count(&format!("sleep\0{mark}")), 2);

@@ -184,8 +184,7 @@ fn the_cost_does_not_grow_with_what_has_ended() {
 fn a_lost_job_is_in_the_index_once_a_launch_has_seen_it() {
     let room = Room::new();
     let id = room.sh("victim", "exec sleep 60");
-    let pid = room.job(&id)["supervisor"]["pid"].clone();
-    crate::room::kill(&room, "-9", &pid);
+    crate::room::kill_with_heir(&room, &room.job(&id)["supervisor"]["pid"]);
     crate::room::until("it is lost", || room.job(&id)["state"] == "lost");
     room.worker(&["status"]).succeeds().says("victim#1  lost");
     let next = room.sh("next", "true");

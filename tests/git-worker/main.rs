@@ -7,6 +7,7 @@ mod corrupt;
 mod crash;
 mod danger;
 mod gc;
+mod heir;
 mod index;
 mod launch;
 mod list;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::room::{Room, count, kill, text, unique, until};
+use crate::room::{Room, count, kill, kill_with_heir, text, unique, until};
 
 /// A room in which so many jobs may live.
 fn with_limit(limit: u32) -> Room {
@@ -102,7 +102,7 @@ fn after_a_crash_of_everything_the_next_command_goes_on() {
     let all = room.worker(&["list", "--live", "--json"]).succeeds().json();
     for job in all["jobs"].as_array().unwrap().iter().filter(|job| job["state"] != "queued") {
         // The supervisor first, or it would start the next one.
-        kill(&room, "-9", &job["supervisor"]["pid"]);
+        kill_with_heir(&room, &job["supervisor"]["pid"]);
         kill(&room, "-9", &job["child"]["pid"]);
     }
     room.worker(&["status"]).succeeds();

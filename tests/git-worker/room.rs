@@ -115,6 +115,19 @@ pub(crate) fn kill(room: &Sandbox, signal: &str, pid: &Value) {
     room.run("kill", &[signal, &pid.to_string()]).succeeds();
 }
 
+/// Returns the process id of the parent of one.
+pub(crate) fn parent(pid: &Value) -> Value {
+    let stat = text(Path::new(&format!("/proc/{pid}/stat")));
+    let parent = stat.rsplit(')').next().and_then(|rest| rest.split_ascii_whitespace().nth(1)?.parse::<u64>().ok());
+    parent.map_or(Value::Null, Value::from)
+}
+
+/// Kills a supervisor and before it its heir, so that what is left below it lives on.
+pub(crate) fn kill_with_heir(room: &Sandbox, supervisor: &Value) {
+    kill(room, "-9", &parent(supervisor));
+    kill(room, "-9", supervisor);
+}
+
 /// Returns a span of sleep that no other test uses, to find the process by.
 pub(crate) fn unique() -> String {
     use std::sync::atomic::{AtomicU32, Ordering};

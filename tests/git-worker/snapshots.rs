@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::room::{Room, kill, text, until};
+use crate::room::{Room, kill, kill_with_heir, text, until};
 
 /// Lists the snapshots of a job.
 #[track_caller]
@@ -47,7 +47,7 @@ fn what_a_killed_agent_and_supervisor_left_is_brought_back_as_of_the_last_milest
     room.write_in(room.path(), "gate", "");
     until("it goes on", || room.worker(&["logs", &id]).stdout.ends_with("messed\n"));
     let job = room.job(&id);
-    kill(&room, "-9", &job["supervisor"]["pid"]);
+    kill_with_heir(&room, &job["supervisor"]["pid"]);
     kill(&room, "-9", &job["child"]["pid"]);
     until("it is lost", || room.job(&id)["state"] == "lost");
     room.worker(&["stop", "--grace", "0", &id]).succeeds();
@@ -200,7 +200,7 @@ fn the_worktree_of_a_lost_job_is_kept_before_what_is_left_of_it_is_ended() {
         let id = room.sh(name, &script);
         let file = room.repo().join(format!("of-{name}"));
         until("it has worked", || fs::read_to_string(&file).is_ok_and(|text| !text.is_empty()));
-        kill(&room, "-9", &room.job(&id)["supervisor"]["pid"]);
+        kill_with_heir(&room, &room.job(&id)["supervisor"]["pid"]);
         until("it is lost", || room.job(&id)["state"] == "lost");
         room.worker(&way).succeeds();
         assert_eq!(text(&file), "", "{way:?} did not end what was left");

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::room::{Room, count, kill, text, unique, until};
+use crate::room::{Room, count, kill_with_heir, text, unique, until};
 
 #[test]
 fn exit_codes_and_signals_are_recorded() {
@@ -28,7 +28,8 @@ fn a_killed_supervisor_is_lost_or_the_true_end() {
         let mark = unique();
         let id = room.sh("victim", &format!("exec sleep {mark}"));
         let job = room.job(&id);
-        kill(&room, "-9", &job["supervisor"]["pid"]);
+        // An heir would end what is to be found by its mark.
+        kill_with_heir(&room, &job["supervisor"]["pid"]);
         until("the supervisor is gone", || room.job(&id)["state"] != "running");
         let job = room.job(&id);
         assert_eq!((job["state"].as_str(), job["reason"].as_str()), (Some("lost"), Some("supervisor")), "round {n}");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::room::{Room, count, kill, text, unique, until};
 
 /// A tree that wants to stay: TERM ignored, sessions of its own, double forks, an emptied environment.
-fn stubborn(mark: &str) -> String {
+pub(crate) fn stubborn(mark: &str) -> String {
     format!(
         "trap '' TERM; setsid sh -c \"trap '' TERM; sleep {mark}\" & \
          (setsid sleep {mark} &) ; (env -i setsid /bin/sh -c \"trap '' TERM; (/bin/sleep {mark} &) ; /bin/sleep {mark}\" &) ; \

@@ -22,7 +22,7 @@ use shared::durable::{self, Lock};
 use shared::failure::Failure;
 use shared::output::SCHEMA;
 use shared::own_folder;
-use shared::process::{self, Identity, boot_id};
+use shared::process::{self, boot_id, descendants};
 
 use crate::agent::Agent;
 use crate::event::Events;
@@ -31,11 +31,12 @@ use crate::launch::Plan;
 use crate::queue::{self, Turn};
 use crate::record::{Queue, Record, State, spell};
 use crate::rules::millis;
-use crate::{given, link, live, supervise};
+use crate::{given, heir, link, live};
 
 /// A supervisor that has not been told its job yet.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
+    /// Its heir, who ends after it.
     child: Child,
     orders: ChildStdin,
     words: BufReader<ChildStdout>,
@@ -257,7 +258,7 @@ impl Supervisor {
         let mut command = process::command(own_program());
         process::scrub(&mut command)
             .arg0("git-worker")
-            .arg(supervise::WORD)
+            .arg(heir::WORD)
             .current_dir("/")
             // Of the job that this is called in, if it is.
             .env_remove("GIT_WORKER_JOB")
@@ -333,10 +334,11 @@ fn flush(job: &Job) -> Result<()> {
     })
 }
 
-/// Ends a supervisor whose job cannot be acknowledged; it is this process's child, so the number is its own.
+/// Ends a supervisor whose job cannot be acknowledged; it is the only child of its heir, who is ours.
 fn give_up(job: &Job, mut supervisor: Supervisor) {
-    if let Some(identity) = i32::try_from(supervisor.child.id()).ok().and_then(Identity::of) {
-        identity.signal(Signal::TERM);
+    let below = i32::try_from(supervisor.child.id()).map(descendants);
+    if let Some(supervisor) = below.unwrap_or_default().first() {
+        supervisor.signal(Signal::TERM);
     }
     let _ = durable::wait_unlocked(&job.path(job::LOCK));
     let _ = supervisor.child.wait();

@@ -14,6 +14,7 @@ mod fill;
 mod gc;
 mod given;
 mod guard;
+mod heir;
 mod index;
 mod job;
 mod keeper;
@@ -76,7 +77,10 @@ use shared::app::{self, Context};
 use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    // Before anything else: the supervisor stays small and reads nothing but its job.
+    // Before anything else: the supervisor and its heir stay small and read nothing but their job.
+    if heir::is_asked_for() {
+        return heir::run().into();
+    }
     if supervise::is_asked_for() {
         return supervise::run().into();
     }

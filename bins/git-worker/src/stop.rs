@@ -1,5 +1,7 @@
 //! `git worker stop`: end jobs and everything that they started.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -179,7 +181,9 @@ fn bury(job: &Job, mut record: Record, rest: Vec<Identity>, grace: Duration) -> 
     if let Some(mut keeper) = Keeper::of(&record) {
         keeper.take_now(job, State::Lost.as_str());
     }
-    let seen = std::cell::RefCell::new(std::collections::BTreeSet::new());
+    // Its heir may have ended them meanwhile.
+    let known = rest.iter().map(|process| (process.pid, process.start)).collect::<BTreeSet<_>>();
+    let seen = RefCell::new(known);
     let marker = record.marker();
     let members = || {
         let mut living = tree::carrying(&marker);

@@ -9,7 +9,8 @@ use std::path::Path;
 
 use shared::process::{Identity, descendants, marked};
 
-use crate::{live, supervise};
+use crate::record::Record;
+use crate::{heir, live, supervise};
 
 /// Lists the living processes below a supervisor, without a helper of its own and the jobs that they launched.
 pub(crate) fn below(supervisor: i32, helper: Option<i32>, jobs: &Path) -> Vec<Identity> {
@@ -43,19 +44,28 @@ pub(crate) fn children(pid: i32) -> Option<Vec<i32>> {
     Some(text.split_ascii_whitespace().filter_map(|number| number.parse().ok()).collect())
 }
 
-/// Says whether a command line may be that of a supervisor.
+/// Says whether a command line may be that of another job's supervisor, or of its heir.
 pub(crate) fn may_supervise(line: &[u8]) -> bool {
-    line.split(|b| *b == 0).nth(1) == Some(supervise::WORD.as_bytes())
+    [supervise::WORD, heir::WORD].iter().any(|word| asks_for(line, word))
 }
 
-/// Says whether a process is the supervisor of another live job: by its record, not by its own word.
+/// Says whether a process was started as this program with one of its hidden words; that is its own word.
+pub(crate) fn was_asked_for(pid: i32, word: &str) -> bool {
+    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| asks_for(&line, word))
+}
+
+fn asks_for(line: &[u8], word: &str) -> bool {
+    line.split(|b| *b == 0).nth(1) == Some(word.as_bytes())
+}
+
+/// Says whether a process is the supervisor of another live job, or its heir: by the job's record, not by its own word.
 pub(crate) fn supervises(process: &Identity, jobs: &Path) -> bool {
     let Ok(line) = fs::read(format!("/proc/{}/cmdline", process.pid)) else { return false };
     if !may_supervise(&line) {
         return false;
     }
-    live::everywhere(jobs).iter().any(|job| {
-        // One that is just starting has no name yet.
-        job.load().is_ok_and(|record| record.supervisor.is_none_or(|named| named == *process))
-    })
+    let own = descendants(process.pid);
+    // One that is just starting has no name yet.
+    let named = |record: Record| record.supervisor.is_none_or(|named| named == *process || own.contains(&named));
+    live::everywhere(jobs).iter().any(|job| job.load().is_ok_and(named))
 }

@@ -29,6 +29,8 @@ use crate::tree;
 const LEFT_OVER_GRACE: Duration = Duration::from_secs(1);
 /// Who survives KILL for this long (in the kernel, on a dead disk) is left behind and counted.
 const GIVE_UP: Duration = Duration::from_secs(10);
+/// While children are left, of whom some may stay, the tree is looked at so often more.
+const LOOKS: u32 = 5;
 /// A look at the clock at least this often: the machine may have slept.
 const LONGEST_NAP: Duration = Duration::from_secs(60);
 
@@ -69,6 +71,8 @@ pub(crate) enum Cause {
 struct Ending {
     kill_at: Duration,
     asked: BTreeSet<(i32, u64)>,
+    /// How often nobody was seen who is to be ended.
+    looks: u32,
 }
 
 struct Watch<'a> {
@@ -336,7 +340,10 @@ impl Watch<'_> {
         if self.end.status.is_some() {
             self.outlived.extend(living.iter().map(key));
             if living.is_empty() {
-                return true;
+                ending.looks += 1;
+                // A look misses who is born while it goes on and whose parent dies at once; that one is a child of ours then.
+                let left = tree::children(own).is_some_and(|left| left.iter().any(|pid| Some(*pid) != helper));
+                return !left || ending.looks > LOOKS;
             }
         }
         let time = now();
@@ -362,7 +369,7 @@ impl Watch<'_> {
 
 impl Ending {
     fn within(grace: Duration) -> Ending {
-        Ending { kill_at: now().saturating_add(grace), asked: BTreeSet::new() }
+        Ending { kill_at: now().saturating_add(grace), asked: BTreeSet::new(), looks: 0 }
     }
 }
 
