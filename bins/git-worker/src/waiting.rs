@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::condition::{Condition, Wait};
 use crate::event::Events;
 use crate::job::{self, Job};
+use crate::link;
 use crate::record::{Exit, Record, State};
 use crate::rules::millis;
 use crate::secrets::Secrets;
@@ -99,7 +100,9 @@ impl Waiter<'_> {
         let until = self.secrets.clean_text(&words.join(" "));
         self.events.add("waiting", json!({ "until": until, "timeout_ms": timeout.map(millis) }));
         self.record.reason = Some(format!("waits until {until}"));
-        let _ = self.record.save(&self.job.path(job::RECORD));
+        if self.record.save(&self.job.path(job::RECORD)).is_ok() {
+            let _ = link::remove(&self.job.path(job::RUNNING));
+        }
         let (began, worktree) = (Instant::now(), self.record.worktree_path());
         let over = loop {
             // Before the condition: an end that was asked for is never passed over.
