@@ -84,7 +84,8 @@ fn the_doors_are_the_only_ones() {
             continue;
         }
         let source = fs::read_to_string(&path).unwrap();
-        let code = source.split("#[cfg(test)]").next().unwrap();
+        // Tests stand at the end of a file, or in one of their own.
+        let code = if inside.ends_with("/tests.rs") { "" } else { source.split("#[cfg(test)]").next().unwrap() };
         assert!(!code.contains(".unwrap()"), "{inside}");
         for (door, word) in [
             (

@@ -29,6 +29,8 @@ const RARE: &[&str] = &[
     "last_lines",
     "queue/properties/env",
     "notify/properties/terminal",
+    "agent_version",
+    "agents/items/properties/tried",
     "details/properties/agent",
     "details/properties/until",
     "details/properties/error_kind",
@@ -356,14 +358,63 @@ fn git_hydrate_answers_as_its_schema_says() {
     story.ends(&["git-hydrate-suggest", "git-hydrate-stats"]);
 }
 
+/// What an agent of the suite's own says in its first run, and that it can be asked to go on.
+const TALKER: &str = r#"#!/bin/sh
+event() { printf '{"event":%s}\n' "$1"; }
+tokens() { event '"usage","scope":"'"$1"'","input":9,"cached":4,"output":2,"cost":0.5'; }
+event '"started","session":"s-1","model":"m"'
+event '"message","text":"::milestone:: half"'
+event '"tool","id":"t","kind":"command","phase":"begin","text":"make"'
+event '"tool","id":"t","kind":"command","phase":"end","ok":false,"exit":2,"text":"make"'
+event '"file","path":"out","change":"add"'
+event '"error","kind":"network","status":502,"retry":true,"text":"once more"'
+tokens step; tokens session
+echo nobody knows this
+head -c 40000 /dev/zero | tr '\0' x | sed 's/.*/{"event":"message","text":"&"}/'; echo
+echo x > out
+event '"ended","good":true,"text":"done"'
+"#;
+
+/// An agent whose words are read, what it left, how it goes on, and what else is known of agents.
+fn talk(story: &mut Story) {
+    story.asks(0, &["launch", "--share", "--name", "talk", "--agent", "talker", "--role", "worker", "--prompt", "x"]);
+    story.asks(0, &["wait", "talk", "--timeout", "30s"]);
+    story.asks(128, &["resume", "main"]);
+    story.asks(0, &["resume", "-n", "talk"]);
+    story.asks(0, &["resume", "--share", "talk"]);
+    let job = story.asks(0, &["wait", "talk", "--timeout", "30s"])["jobs"][0].clone();
+    assert_eq!((&job["session_asked"], &job["resumes"]), (&json!("s-1"), &json!("talk#1")), "{job}");
+    let left = story.asks(0, &["show", "talk#1"]);
+    assert_eq!(left["message"], "done");
+    events(story, "talk#1");
+    story.asks(0, &["show", "one"]);
+    story.asks(0, &["status", "talk"]);
+    story.asks(0, &["list"]);
+    story.asks(0, &["agents", "--probe"]);
+    story.asks(0, &["prompt", "one"]);
+    story.asks(128, &["prompt", "nobody"]);
+}
+
+fn events(story: &mut Story, job: &str) {
+    for line in story.room.run("git-worker", &["logs", "--jsonl", job]).succeeds().stdout.lines() {
+        story.fits("git-worker-event", &serde_json::from_str(line).unwrap(), line);
+    }
+}
+
 #[test]
 fn git_worker_answers_as_its_schemas_say() {
     let mut story = Story::of("git-worker");
+    story.room.script("talker", TALKER);
+    let talker = story.room.path().join("talker").display().to_string();
     story.room.run("git-task", &["add", "one"]).succeeds();
     story.room.run("git-task", &["worktree", "add", "one"]).succeeds();
-    let agents = "[agents.echo]\ncommand = [\"sh\", \"-c\", \"echo done > file; echo $0\"]\n\
-        [agents.poor]\ncommand = [\"sh\", \"-c\", \"echo quota exceeded; exit 1\"]\n[notify]\ncommand = [\"true\"]\n";
-    story.room.user_config(agents);
+    let agents = format!(
+        "[agents.echo]\ncommand = [\"sh\", \"-c\", \"echo done > file; echo $0\"]\n\
+        [agents.poor]\ncommand = [\"sh\", \"-c\", \"echo quota exceeded; exit 1\"]\n[notify]\ncommand = [\"true\"]\n\
+        [agents.talker]\ncommand = [\"{talker}\", \"{{model}}\"]\nresume = [\"{talker}\", \"{{session}}\", \"{{model}}\"]\n\
+        format = \"events\"\nmodel = \"m\"\n[agents.git]\ncommand = [\"git\"]\n"
+    );
+    story.room.user_config(&agents);
     story.asks(0, &["launch", "-n", "--", "true"]);
     story.asks(0, &["launch", "one", "--agent", "echo", "--prompt", "a line\nand another"]);
     story.asks(0, &["wait", "one", "--timeout", "30s"]);
@@ -373,6 +424,7 @@ fn git_worker_answers_as_its_schemas_say() {
     story.asks(1, &["run", "--share", "--name", "poor", "--agent", "poor", "--prompt", "x"]);
     story.asks(1, &["wait", "poor"]);
     story.asks(128, &["launch", "--share", "--agent", "poor", "--prompt", "x"]);
+    talk(&mut story);
     let danger = "[danger.drop]\npattern = \"drop table\"\n[danger.rm-outside]\naction = \"stop\"\n";
     story.room.user_config(&format!("{agents}{danger}[worker]\nmax-concurrency = 1\n"));
     story.asks(0, &["launch", "--share", "--name", "queued", "--", "true"]);
@@ -387,6 +439,7 @@ fn git_worker_answers_as_its_schemas_say() {
     story.asks(0, &["stop", "--grace", "0", "main"]);
     story.asks(0, &["stop", "main"]);
     story.asks(1, &["wait", "main"]);
+    events(&mut story, "main");
     story.asks(0, &["wait", "one#1", "--timeout", "30s"]);
     story.asks(0, &["logs", "main"]);
     story.asks(0, &["logs", "main", "--milestones"]);
@@ -415,14 +468,13 @@ fn git_worker_answers_as_its_schemas_say() {
     let told = story.asks(0, &["audit", "--since", "1h"]);
     let path = Path::new(told["unread"]["path"].as_str().unwrap()).to_owned();
     let lines = std::fs::read_to_string(&path).unwrap();
-    // What an agent used is not read yet.
-    let known = lines.lines().last().unwrap().replace("\"tokens\":null", "\"tokens\":5");
-    for line in lines.lines().chain([known.as_str()]) {
+    let known = lines.lines().rfind(|line| line.contains("\"tokens\":11")).expect("what an agent used is noted");
+    for line in lines.lines() {
         story.fits("git-worker-telemetry", &serde_json::from_str(line).unwrap(), "telemetry.jsonl");
     }
     std::fs::write(&path, format!("{lines}torn\n{known}\n")).unwrap();
     story.asks(0, &["audit", "--all"]);
-    story.ends(&["git-worker-telemetry"]);
+    story.ends(&["git-worker-telemetry", "git-worker-event"]);
 }
 
 #[test]
