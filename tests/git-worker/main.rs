@@ -1,5 +1,6 @@
 //! git-worker as a user runs it.
 
+mod agents;
 mod audit;
 mod cap;
 mod commit;

@@ -48,7 +48,7 @@ pub(crate) fn word(held: &mut Held, end: End) {
     };
     record.error_kind = kind.map(|kind| kind.to_string());
     if let Some(told) = &held.told {
-        told.report(&mut record.run);
+        told.report(record);
         told.keep_message(&held.job, &held.secrets);
     }
     if end.undead > 0 {

@@ -22,6 +22,7 @@ use shared::slug::Slug;
 
 use crate::agent::{Agent, Policy, Wanted};
 use crate::begin::{self, Supervisor};
+use crate::budget::Budget;
 use crate::cli;
 use crate::condition::Condition;
 use crate::fill;
@@ -127,7 +128,8 @@ impl What {
             agent: record.agent.clone(),
             model: record.run.model_asked.clone(),
             policy: record.run.policy,
-            budget_tokens: Some(record.rules.budget_tokens),
+            // What is left by now is reckoned anew.
+            budget_tokens: None,
             role: record.run.role,
             wanted: Wanted::default(),
             prompt: None,
@@ -344,7 +346,11 @@ fn plan(cx: &Context, args: What) -> Result<Plan, Failure> {
     };
     let mut rules = Rules::of(config)?;
     rules.stall_ms = args.stall.map_or(rules.stall_ms, millis);
-    rules.budget_tokens = args.budget_tokens.unwrap_or(rules.budget_tokens);
+    if agent.is_some() {
+        let key = repository.key();
+        let task = task.as_ref().map(|task| (key.as_str(), task.id.as_str()));
+        rules.budget = Budget::of(config, args.budget_tokens, task)?;
+    }
     rules.step_timeout_ms = args.step_timeout.map_or(rules.step_timeout_ms, millis);
     Ok(Plan {
         secrets: Secrets::of_environment(&rules.redact),

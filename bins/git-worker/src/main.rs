@@ -5,6 +5,7 @@ mod agents;
 mod announced;
 mod audit;
 mod begin;
+mod budget;
 mod cli;
 mod commit;
 mod condition;

@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use shared::config::Config;
 
+use crate::budget::Budget;
 use crate::guard::{self, Guard};
 use crate::stall::Limits;
 
@@ -29,8 +30,8 @@ pub(crate) struct Rules {
     pub(crate) snapshot_every_ms: u64,
     /// A larger file is in no snapshot; 0 is without limit.
     pub(crate) snapshot_max_file: u64,
-    /// Tokens that the agent may use; 0 is without limit.
-    pub(crate) budget_tokens: u64,
+    /// What the agent may use.
+    pub(crate) budget: Budget,
     /// Time between two milestones; 0 is without limit.
     pub(crate) step_timeout_ms: u64,
     /// What is dangerous beyond what is built in, or otherwise handled.
@@ -56,7 +57,8 @@ impl Rules {
             snapshot_every_ms: millis("worker.snapshot-every")?,
             snapshot_max_file: config.size("worker.snapshot-max-file")?,
             step_timeout_ms: millis("worker.step-timeout")?,
-            budget_tokens: config.integer("worker.budget-tokens")?,
+            // Of the single job, by the launch.
+            budget: Budget::default(),
             danger: guard::of(config)?,
             telemetry: config.text("telemetry.store")?.as_deref() != Some("none"),
         })

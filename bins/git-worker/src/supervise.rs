@@ -9,6 +9,7 @@ use std::ffi::{CString, OsString};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -235,7 +236,8 @@ fn acknowledge(held: &mut Held) -> Result<()> {
 /// Lets everybody see the record, before it is on disk.
 fn show(job: &Job, record: &Record) -> Result<()> {
     let path = job.path(job::RUNNING);
-    let file = OpenOptions::new().write(true).open(&path);
+    // Gone after a wait.
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
     let bytes = record.to_bytes()?;
     file.and_then(|mut file| file.write_all(&bytes)).with_context(|| format!("cannot write '{}'", path.display()))
 }

@@ -37,6 +37,9 @@ pub(crate) struct Line {
     pub(crate) id: String,
     /// Key of the repository.
     pub(crate) repo: String,
+    /// Id of the task that it worked on.
+    #[serde(default)]
+    pub(crate) task: Option<String>,
     pub(crate) agent: Option<String>,
     pub(crate) state: State,
     /// One word for the reason of the end.
@@ -143,6 +146,7 @@ impl Line {
             event: event.to_owned(),
             id: record.id.clone(),
             repo: record.repo.key.clone(),
+            task: record.task.clone(),
             agent: record.agent.clone(),
             state: record.state,
             reason: reason(record).map(str::to_owned),

@@ -100,11 +100,13 @@ impl Told {
     }
 
     /// Brings the record up to date; says whether something is new that must not be lost.
-    pub(crate) fn report(&self, run: &mut AgentRun) -> bool {
+    pub(crate) fn report(&self, record: &mut Record) -> bool {
+        let Record { run, rules, .. } = record;
         let new = run.session != self.ledger.session;
         run.session.clone_from(&self.ledger.session);
         run.model.clone_from(&self.ledger.model);
-        run.usage = self.ledger.usage();
+        let model = run.model.as_deref().or(run.model_asked.as_deref());
+        run.usage = self.ledger.usage().map(|usage| rules.budget.priced(usage, model));
         run.session_usage = self.ledger.session_usage();
         new
     }
@@ -129,11 +131,6 @@ impl Told {
     /// Returns the wait that its last words ask for, or what is wrong with it.
     pub(crate) fn wait(&self) -> Option<Result<Wait, String>> {
         Wait::asked_in(self.ledger.message.as_ref()?)
-    }
-
-    /// Returns the tokens of this run so far.
-    pub(crate) fn usage(&self) -> Option<Usage> {
-        self.ledger.usage()
     }
 
     /// Returns the end of a job that ended by itself: only a good word and a good exit together are a success.

@@ -20,7 +20,7 @@ use crate::record::State;
 use crate::rules::{millis, spell_span};
 use crate::stall::{Stall, Step};
 use crate::stop::Request;
-use crate::stream::{ErrorKind, Usage};
+use crate::stream::ErrorKind;
 use crate::supervise::Held;
 use crate::told::Told;
 use crate::tree;
@@ -82,6 +82,8 @@ struct Watch<'a> {
     milestone: Option<String>,
     /// When the step began that goes on.
     step: Duration,
+    /// Whether it was said that more was used than is allowed.
+    warned: bool,
     end: End,
     ending: Option<Ending>,
     outlived: BTreeSet<(i32, u64)>,
@@ -104,7 +106,7 @@ impl Watch<'_> {
         let end = End { status: None, cause: None, left_over: 0, undead: 0 };
         let stall = held.record.rules.stall().map(Stall::new);
         let (danger, outlived) = (Danger::new(), BTreeSet::new());
-        Watch { held, stall, danger, milestone: None, step: now(), end, ending: None, outlived }
+        Watch { held, stall, danger, milestone: None, step: now(), warned: false, end, ending: None, outlived }
     }
 
     fn run(mut self) -> End {
@@ -171,7 +173,7 @@ impl Watch<'_> {
             return;
         }
         let marks = told.take(heard, events, secrets);
-        if told.report(&mut record.run) {
+        if told.report(record) {
             // For whoever wants to go on with the session, whatever becomes of this process.
             let _ = record.save(&job.path(job::RECORD));
         }
@@ -184,13 +186,23 @@ impl Watch<'_> {
         }
         let told = self.held.told.as_ref().filter(|_| self.end.cause.is_none());
         let hopeless = told.and_then(Told::hopeless).map(|(kind, reason)| Cause::Hopeless { kind, reason });
-        let budget = self.held.record.rules.budget_tokens;
-        let spent = told.and_then(Told::usage).map(Usage::total).filter(|spent| budget > 0 && *spent > budget);
-        let spent = spent.map(|spent| Cause::OverBudget { reason: format!("{spent} tokens, {budget} were allowed") });
+        let spent = self.over_budget().map(|reason| Cause::OverBudget { reason });
         if let Some(cause) = hopeless.or(spent) {
             let grace = Duration::from_millis(self.held.record.grace_ms);
             self.cut_short(cause, grace);
         }
+    }
+
+    /// Says how more was used than is allowed; where the settings only want to know, once and in an event.
+    fn over_budget(&mut self) -> Option<String> {
+        let (budget, usage) = (&self.held.record.rules.budget, self.held.record.run.usage?);
+        let reason = budget.exceeded(usage).filter(|_| self.end.cause.is_none() && !self.warned)?;
+        if !budget.warn {
+            return Some(reason);
+        }
+        self.warned = true;
+        self.held.events.add("budget", json!({ "text": reason }));
+        None
     }
 
     /// Ends the job when its time, or that of a step, is over, and looks whether it lives.
