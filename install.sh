@@ -162,7 +162,7 @@ demo_agent() {
 set -e
 echo "::milestone:: reading the brief"
 sleep 1
-case $(head -n 1 "$1") in
+case $(sed -n 's/^Branch: //p' "$1") in
     *greeting*) sed 's/^greeting = .*/greeting = "Good day"/' demo.conf >demo.new ;;
     *language*) sed 's/^greeting = .*/greeting = "Bonjour"/' demo.conf >demo.new ;;
     *) { cat demo.conf; echo 'farewell = "Good bye"'; } >demo.new ;;

@@ -30,9 +30,10 @@ const SHELLS: &[Shell] = &[
 fn types(room: &Sandbox, shell: &Shell, prefix: &Path, line: &str, words: &str) -> Ran {
     let prepare = shell.prepare.replace("PREFIX", prefix.to_str().unwrap());
     let script = format!(
-        "set timeout 20\nset stty_init \"rows 50 cols 200\"\nspawn -noecho {}\nafter 300\nsend -- {{{prepare}}}\nsend -- \"\\r\"\n\
+        // A shell that does not go with its terminal would keep the test waiting.
+        "proc over {{code}} {{ catch {{exec kill -9 [exp_pid]}}; exit $code }}\nset timeout 20\nset stty_init \"rows 50 cols 200\"\nspawn -noecho {}\nafter 300\nsend -- {{{prepare}}}\nsend -- \"\\r\"\n\
          expect \"READY> \"\nafter 300\nsend -- \"{line}\\t\"\nafter 100\nsend -- \"\\t\"\n\
-         expect {{\n  -re {{{words}}} {{ exit 0 }}\n  timeout {{ puts \"\\nNOT SEEN: {words}\"; exit 1 }}\n}}\n",
+         expect {{\n  -re {{{words}}} {{ over 0 }}\n  timeout {{ puts \"\\nNOT SEEN: {words}\"; over 1 }}\n}}\n",
         shell.start
     );
     room.write_in(room.path(), "type.exp", &script);

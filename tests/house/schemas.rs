@@ -372,6 +372,7 @@ tokens step; tokens session
 echo nobody knows this
 head -c 40000 /dev/zero | tr '\0' x | sed 's/.*/{"event":"message","text":"&"}/'; echo
 echo x > out
+[ "$1" = m ] && event '"message","text":"::wait:: until=time:1ms timeout=1s"' && event '"ended","good":true' && exit
 event '"ended","good":true,"text":"done"'
 "#;
 
@@ -393,6 +394,18 @@ fn talk(story: &mut Story) {
     story.asks(0, &["agents", "--probe"]);
     story.asks(0, &["prompt", "one"]);
     story.asks(128, &["prompt", "nobody"]);
+}
+
+/// A job that waits for everything that can be waited for.
+fn waits(story: &mut Story) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let conditions = ["--after", "talk#1", "--when-file", "README", "--when-port", &port, "--delay", "1ms"];
+    story.asks(0, &[&["launch", "--share", "--name", "waits"], &conditions[..], &["--", "true"]].concat());
+    story.asks(0, &["wait", "waits", "--timeout", "30s"]);
+    story.asks(0, &["status", "waits"]);
+    story.asks(0, &["list"]);
+    events(story, "waits");
 }
 
 fn events(story: &mut Story, job: &str) {
@@ -424,7 +437,9 @@ fn git_worker_answers_as_its_schemas_say() {
     story.asks(1, &["run", "--share", "--name", "poor", "--agent", "poor", "--prompt", "x"]);
     story.asks(1, &["wait", "poor"]);
     story.asks(128, &["launch", "--share", "--agent", "poor", "--prompt", "x"]);
+    story.room.user_config(&format!("{agents}[worker]\nprices = [\"m 1 2 3\"]\n"));
     talk(&mut story);
+    waits(&mut story);
     let danger = "[danger.drop]\npattern = \"drop table\"\n[danger.rm-outside]\naction = \"stop\"\n";
     story.room.user_config(&format!("{agents}{danger}[worker]\nmax-concurrency = 1\n"));
     story.asks(0, &["launch", "--share", "--name", "queued", "--", "true"]);
@@ -472,7 +487,9 @@ fn git_worker_answers_as_its_schemas_say() {
     for line in lines.lines() {
         story.fits("git-worker-telemetry", &serde_json::from_str(line).unwrap(), "telemetry.jsonl");
     }
-    std::fs::write(&path, format!("{lines}torn\n{known}\n")).unwrap();
+    let of_version = known.replace("\"agent_version\":null", "\"agent_version\":\"1.0\"");
+    assert_ne!(known, of_version);
+    std::fs::write(&path, format!("{lines}torn\n{known}\n{of_version}\n")).unwrap();
     story.asks(0, &["audit", "--all"]);
     story.ends(&["git-worker-telemetry", "git-worker-event"]);
 }
