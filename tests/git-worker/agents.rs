@@ -48,7 +48,7 @@ fn only_a_good_word_and_a_good_exit_are_a_success() {
     let room = room();
     let error = serde_json::json!({ "event": "error", "status": 401, "text": "no such key" });
     let retry = serde_json::json!({ "event": "error", "status": 401, "text": "no such key", "retry": true });
-    let cases: [(&str, Vec<serde_json::Value>, &str, Option<&str>, &str); 5] = [
+    let cases = [
         ("good", vec![started(), message("done"), ended(true)], "completed", None, ""),
         ("silent", vec![started(), message("done")], "failed", None, "exit 0, and it did not say that it was done"),
         ("bad", vec![started(), error.clone(), ended(false)], "failed", Some("auth"), "auth: no such key"),

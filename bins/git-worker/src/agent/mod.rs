@@ -43,6 +43,7 @@ pub(crate) struct Agent {
     /// What goes on with a session, {session}; none if nothing does.
     pub(crate) resume: Option<Vec<OsString>>,
     /// Whether its own program sees to it that an answer fits a schema.
+    #[expect(dead_code, reason = "for answers by a schema")]
     pub(crate) takes_schema: bool,
     /// Environment variables that it sees beside those of every job, and with `!` those it does not.
     pub(crate) env: Vec<String>,

@@ -229,7 +229,8 @@ fn with_text(text: &str, mut more: Value) -> Value {
 
 /// Returns the beginning of a text, at most this many bytes and whole characters.
 pub(crate) fn cut(text: &str, most: usize) -> &str {
-    &text[..text.floor_char_boundary(most)]
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or(0)]
 }
 
 #[cfg(test)]

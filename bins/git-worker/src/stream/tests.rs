@@ -93,11 +93,11 @@ fn each_agent_is_understood_to_the_last_line() {
             });
             assert_eq!(files.collect::<Vec<_>>(), golden.files, "{format:?}");
             assert_eq!(commands(&said).len(), 2, "{format:?}: {:?}", commands(&said));
-            let exits = said.iter().filter_map(|said| match said {
+            let mut exits = said.iter().filter_map(|said| match said {
                 Said::Tool { end: Some(ToolEnd { exit, .. }), .. } => *exit,
                 _ => None,
             });
-            assert_eq!(exits.filter(|exit| *exit != 0).next_back(), golden.failed_exit, "{format:?}");
+            assert_eq!(exits.rfind(|exit| *exit != 0), golden.failed_exit, "{format:?}");
         }
     }
 }
