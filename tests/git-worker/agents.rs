@@ -228,6 +228,14 @@ fn a_prompt_says_where_each_part_comes_from() {
     room.worker(&["launch", "gate", "--agent", "bot"]).succeeds();
     room.ended("gate");
     assert_eq!(asked(&room, "say"), prompt, "what is shown is what is told");
+    room.write_in(&tree, "made", "x");
+    say(&room, "say", &[started(), usage(7, 3), message("done"), ended(true)]);
+    room.worker(&["launch", "gate", "--agent", "bot"]).succeeds();
+    let commit = room.ended("gate")["commit"].as_str().unwrap().to_owned();
+    let note = room.git(&["notes", "--ref=agent", "show", &commit]);
+    let expected = r#"{"job":"gate#2","agent":"bot","model":"toy-1","session":"s-1","tokens":10}"#;
+    assert_eq!(note, expected);
+    room.worker(&["show", "gate"]).succeeds().says(&commit[..10]).says("A made");
     room.write(".codex-agent/agents/judge.toml", "instructions = \"Judge as the house does.\"\n");
     room.worker(&["prompt", "gate", "--role", "judge", "--parts"]).succeeds().says("agents/judge.toml");
     // Of the main worktree, not of that in which an agent works, and through no link.

@@ -5,18 +5,48 @@
 //! and the work stays as it is.
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::json;
+use serde::Serialize;
 use shared::durable::{self, Lock};
 use shared::process::Git;
 
 use crate::job::Jobs;
 use crate::record::{Finish, Record, State};
 use crate::snapshot;
+use crate::stream::Usage;
 
 /// Commits of one job that get a note, at most.
 const MOST_NOTES: &str = "--max-count=200";
 /// What is kept of git's own words.
 const WORDS: usize = 600;
+
+/// Where a commit comes from, as its note says.
+#[derive(Serialize)]
+struct Origin<'a> {
+    job: &'a str,
+    agent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<&'a str>,
+    /// Tokens of the whole job, in and out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<u64>,
+}
+
+impl Origin<'_> {
+    fn of(record: &Record) -> Origin<'_> {
+        Origin {
+            job: &record.id,
+            agent: record.agent.as_deref(),
+            version: record.run.agent_version.as_deref(),
+            model: record.run.model.as_deref(),
+            session: record.run.session.as_deref(),
+            tokens: record.run.usage.map(Usage::total),
+        }
+    }
+}
 
 /// Commits what a completed job left uncommitted and marks the commits that it made.
 pub(crate) fn work(record: &mut Record) {
@@ -101,7 +131,7 @@ fn note(git: &Git, record: &Record, finish: &Finish) -> Result<()> {
     }
     // git moves the ref of notes without a look at who else does.
     let _lock = Lock::acquire(&Jobs::of_user()?.folder_of(&record.repo.key).join(".lock"), durable::PATIENCE)?;
-    let line = json!({ "job": record.id, "agent": record.agent }).to_string();
+    let line = serde_json::to_string(&Origin::of(record))?;
     for commit in commits.lines() {
         let have = git.clone().reading().ask(["notes", "--ref=agent", "show", commit])?;
         if have.code == 0 && have.text().lines().any(|old| old == line) {
