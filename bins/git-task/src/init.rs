@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use shared::app::Context;
 use shared::config::REPOSITORY_FILE;
-use shared::config::schema::{Class, KEYS};
+use shared::config::schema::{Class, KEYS, Key, Kind};
 use shared::durable;
 use shared::exit::Status;
 use shared::failure::Failure;
@@ -85,17 +85,18 @@ fn template() -> String {
             });
         }
         let trust = if key.class == Class::Command { " [trust]" } else { "" };
-        let value = if key.default.is_empty() { example(field) } else { key.default };
+        let value = if key.default.is_empty() { example(key, field) } else { key.default.to_owned() };
         text.push_str(&format!("# {field} = {value}  # {}{trust}\n", key.about));
     }
     text
 }
 
-fn example(field: &str) -> &'static str {
-    match field {
-        "command" => "[\"make\", \"test\"]",
-        "base" => "\"main\"",
-        _ => "\"\"",
+fn example(key: &Key, field: &str) -> String {
+    match (field, key.kind) {
+        ("command", _) => "[\"make\", \"test\"]".to_owned(),
+        ("base", _) => "\"main\"".to_owned(),
+        (_, Kind::Choice(words)) => format!("{:?}", words.first().copied().unwrap_or_default()),
+        _ => "\"\"".to_owned(),
     }
 }
 
