@@ -26,7 +26,6 @@ pub(crate) type Out<'a> = &'a mut dyn FnMut(&[u8]);
 #[derive(Debug)]
 pub(crate) struct Redactor {
     secrets: Secrets,
-    finder: Option<Finder>,
     held: Held,
     /// What is left out now.
     rest: Rest,
@@ -56,8 +55,9 @@ struct Data<'a> {
     last: bool,
 }
 
+/// Finds the places at which a closer look is worth it.
 #[derive(Debug)]
-struct Finder {
+pub(crate) struct Finder {
     keys: AhoCorasick,
     candidates: Vec<Vec<Candidate>>,
 }
@@ -72,7 +72,7 @@ impl Redactor {
     /// Begins a stream.
     pub(crate) fn new(secrets: Secrets) -> Redactor {
         let (held, rest) = (Held::default(), Rest::Nothing);
-        Redactor { secrets, finder: None, held, rest, key: Vec::new(), before: b'\n', count: 0 }
+        Redactor { secrets, held, rest, key: Vec::new(), before: b'\n', count: 0 }
     }
 
     /// Returns how often something was taken out.
@@ -111,7 +111,8 @@ impl Redactor {
     }
 
     fn scan(&mut self, data: Data<'_>, out: Out<'_>) {
-        let Some(finder) = self.finder.take().or_else(|| Finder::new(&self.secrets)) else { return };
+        let secrets = self.secrets.clone();
+        let Some(finder) = secrets.finder() else { return };
         let mut at = self.leave_out(data.bytes);
         let mut search = at;
         loop {
@@ -137,7 +138,6 @@ impl Redactor {
                 }
             }
         }
-        self.finder = Some(finder);
     }
 
     /// Takes the closer look: the longest secret that begins here, unless a longer one may still come.
@@ -230,7 +230,7 @@ impl Data<'_> {
 }
 
 impl Finder {
-    fn new(secrets: &Secrets) -> Option<Finder> {
+    pub(crate) fn new(spellings: &[Vec<u8>]) -> Option<Finder> {
         let mut places: HashMap<[u8; 3], usize> = HashMap::new();
         let (mut keys, mut candidates): (Vec<[u8; 3]>, Vec<Vec<Candidate>>) = Default::default();
         let mut add = |key: [u8; 3], candidate| {
@@ -241,7 +241,7 @@ impl Finder {
             }
             candidates[place].push(candidate);
         };
-        for (at, value) in secrets.spellings().iter().enumerate() {
+        for (at, value) in spellings.iter().enumerate() {
             if let Some(key) = value.first_chunk() {
                 add(*key, Candidate::Value(at));
             }

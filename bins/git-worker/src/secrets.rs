@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::sync::{Arc, OnceLock};
 
 use crate::names;
-use crate::redact::Redactor;
+use crate::redact::{Finder, Redactor};
 
 /// A shorter value is found in too many places that do not mean it.
 pub(crate) const SHORTEST: usize = 8;
@@ -20,7 +21,9 @@ const URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 /// Spellings of the values that are secret.
 #[derive(Clone, Default)]
 pub(crate) struct Secrets {
-    spellings: Vec<Vec<u8>>,
+    spellings: Arc<Vec<Vec<u8>>>,
+    /// Made when something is looked at, once for all who look.
+    finder: Arc<OnceLock<Option<Finder>>>,
 }
 
 impl std::fmt::Debug for Secrets {
@@ -47,12 +50,17 @@ impl Secrets {
                 spell(line, &mut spellings);
             }
         }
-        Secrets { spellings: spellings.into_iter().collect() }
+        Secrets { spellings: Arc::new(spellings.into_iter().collect()), finder: Arc::default() }
     }
 
     /// Returns the spellings, each at least [`SHORTEST`] long.
     pub(crate) fn spellings(&self) -> &[Vec<u8>] {
         &self.spellings
+    }
+
+    /// Returns what finds them; none if it cannot be made.
+    pub(crate) fn finder(&self) -> Option<&Finder> {
+        self.finder.get_or_init(|| Finder::new(&self.spellings)).as_ref()
     }
 
     /// Returns the bytes without what is secret, and how often something was.
