@@ -33,7 +33,15 @@ pub(crate) fn read(line: &Value) -> Option<Vec<Said>> {
 fn error(message: &str, retry: bool) -> Said {
     // A bad request is told by its body alone.
     let status = status_in(message).or_else(|| message.contains("invalid_request_error").then_some(400));
-    Said::Error { kind: ErrorKind::of(status, message), status, text: message.to_owned(), retry }
+    // After this beginning comes what happened, be it on the line or in what the model said.
+    let told = message.split_once("stream disconnected before completion: ").map(|(_, told)| told);
+    let kind = match told.map(|told| (ErrorKind::of(status, told), told)) {
+        None => ErrorKind::of(status, message),
+        Some((_, told)) if told.starts_with("stream closed") => ErrorKind::Network,
+        Some((ErrorKind::Other, _)) => ErrorKind::Model,
+        Some((kind, _)) => kind,
+    };
+    Said::Error { kind, status, text: message.to_owned(), retry }
 }
 
 fn item(item: &Value, over: bool) -> Option<Vec<Said>> {

@@ -114,7 +114,8 @@ impl ErrorKind {
             Some(_) | None => {}
         }
         let text = text.to_ascii_lowercase();
-        let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+        let begins_at = |at: usize| !text[..at].ends_with(|c: char| c.is_alphanumeric());
+        let says = |words: &[&str]| words.iter().any(|word| text.match_indices(word).any(|(at, _)| begins_at(at)));
         if says(&["not logged in", "log in", "login", "authenticat", "unauthorized", "api key", "forbidden"]) {
             ErrorKind::Auth
         } else if says(&["rate limit", "usage limit", "session limit", "quota", "too many requests", "rejected (429)"])
@@ -123,6 +124,7 @@ impl ErrorKind {
         } else if says(&[
             "econn",
             "connect",
+            "disconnected",
             "network",
             "fetch failed",
             "terminated",
@@ -252,6 +254,7 @@ mod tests {
         assert_eq!(ErrorKind::of(None, "Not logged in · Please run /login"), ErrorKind::Auth);
         assert_eq!(ErrorKind::of(None, "stream disconnected before completion"), ErrorKind::Network);
         assert_eq!(ErrorKind::of(None, "We’re currently experiencing high demand"), ErrorKind::Model);
+        assert_eq!(ErrorKind::of(None, "[API Error: Unterminated string in JSON]"), ErrorKind::Model);
         assert_eq!(ErrorKind::of(None, "?"), ErrorKind::Other);
     }
 
