@@ -36,7 +36,7 @@ pub(crate) fn word(held: &mut Held, end: End) {
     let mut kind = None;
     (record.state, record.reason) = match (&end.cause, &held.told) {
         (None, Some(told)) => {
-            let (state, reason, told_kind) = told.verdict(record.exit);
+            let (state, reason, told_kind) = told.verdict(record.exit, held.capture.complaint());
             kind = told_kind;
             (state, reason.map(|reason| held.secrets.clean_text(&reason)))
         }

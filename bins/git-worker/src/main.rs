@@ -8,6 +8,7 @@ mod begin;
 mod budget;
 mod cli;
 mod commit;
+mod complaint;
 mod condition;
 mod danger;
 mod event;

@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 
 use crate::announced::Announced;
+use crate::complaint::Complaint;
 use crate::job;
 use crate::redact::Redactor;
 use crate::secrets::Secrets;
@@ -73,6 +74,7 @@ struct Sink {
     heard: Vec<Heard>,
     /// Of stderr, until a line of stdout ends.
     held: Vec<u8>,
+    complaint: Complaint,
 }
 
 impl Capture {
@@ -90,6 +92,7 @@ impl Capture {
             stream,
             heard: Vec::new(),
             held: Vec::new(),
+            complaint: Complaint::default(),
         };
         let main = Source::new(pipes.main, secrets)?;
         let errors = errors.map(|pipe| Source::new(pipe, secrets)).transpose()?;
@@ -146,6 +149,11 @@ impl Capture {
     /// Returns what the stream said since the last call.
     pub(crate) fn heard(&mut self) -> Vec<Heard> {
         std::mem::take(&mut self.sink.heard)
+    }
+
+    /// Returns what was complained of on stderr.
+    pub(crate) fn complaint(&self) -> Option<&str> {
+        self.sink.complaint.line()
     }
 
     /// Returns how many lines of the stream were understood, and how many were not.
@@ -267,6 +275,7 @@ impl Sink {
         let rest = self.held.split_off(if all { self.held.len() } else { whole });
         let out = std::mem::replace(&mut self.held, rest);
         if !out.is_empty() {
+            self.complaint.hear(&out);
             self.log(&out);
         }
         self.held.shrink_to(CHUNK);

@@ -67,6 +67,10 @@ pub(crate) fn run(cx: Context, global: &Global, args: Args) -> Result<Status, Fa
     };
     let can = Agent::can_resume(cx.config()?, agent)?;
     let session = record.run.session.clone().filter(|_| !args.fresh && can);
+    if let Some(session) = session.as_ref().filter(|session| !is_session(session)) {
+        let message = format!("'{}' is no session that an agent could go on with", session.escape_debug());
+        return Err(Failure::could_not("bad-session", message).hint("--fresh begins a new one"));
+    }
     let prompt = match &session {
         Some(_) => args.prompt.unwrap_or_else(|| GO_ON.to_owned()).into_bytes(),
         None => {
@@ -84,6 +88,11 @@ pub(crate) fn run(cx: Context, global: &Global, args: Args) -> Result<Status, Fa
     };
     let what = What::again(&record, Some(prompt), args.share, args.force, args.dry_run).with(wanted);
     launch::launch(cx, global, what, args.foreground)
+}
+
+/// It becomes a word of the agent's command line, where it may not pass for an option or a sentence.
+fn is_session(text: &str) -> bool {
+    !text.starts_with('-') && (1..=200).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// The prompt of a session that knows nothing of the one before: what was asked, and how far that came.

@@ -15,7 +15,7 @@ use crate::output::{MILESTONE, first_line};
 use crate::prompt::Role;
 use crate::record::{Exit, Record, State};
 use crate::secrets::Secrets;
-use crate::stream::{ErrorKind, Format, Heard, Ledger, Said, Usage, Verdict};
+use crate::stream::{ErrorKind, Format, Heard, Ledger, Said, Usage, Verdict, status_in};
 
 /// So many lines that nobody understands become events; the rest is only counted.
 const MOST_UNPARSED: u64 = 100;
@@ -61,6 +61,7 @@ pub(crate) struct AgentRun {
 #[derive(Debug)]
 pub(crate) struct Told {
     ledger: Ledger,
+    format: Format,
     asked: Option<String>,
     unparsed: u64,
 }
@@ -68,9 +69,9 @@ pub(crate) struct Told {
 impl Told {
     /// Listens to the agent of a job, if what it prints is read.
     pub(crate) fn of(record: &Record) -> Option<Told> {
-        record.run.format?;
+        let format = record.run.format?;
         let ledger = Ledger::new(record.run.usage_before.unwrap_or_default());
-        Some(Told { ledger, asked: record.run.session_asked.clone(), unparsed: 0 })
+        Some(Told { ledger, format, asked: record.run.session_asked.clone(), unparsed: 0 })
     }
 
     /// Takes what was heard, writes it down, and returns the signs of progress: milestones, and else the
@@ -134,7 +135,12 @@ impl Told {
     }
 
     /// Returns the end of a job that ended by itself: only a good word and a good exit together are a success.
-    pub(crate) fn verdict(&self, exit: Option<Exit>) -> (State, Option<String>, Option<ErrorKind>) {
+    /// Of one that did not say how it ended, the reason is what it complained of on stderr.
+    pub(crate) fn verdict(
+        &self,
+        exit: Option<Exit>,
+        complaint: Option<&str>,
+    ) -> (State, Option<String>, Option<ErrorKind>) {
         let ended = match exit {
             Some(Exit::Code(code)) => format!("exit {code}"),
             Some(Exit::Signal(signal)) => format!("signal {signal}"),
@@ -143,10 +149,29 @@ impl Told {
         match (self.ledger.verdict(), exit) {
             (Verdict::Good, Some(Exit::Code(0))) => (State::Completed, None, None),
             (Verdict::Good, _) => (State::Failed, Some(ended), None),
-            (Verdict::Bad { kind, reason }, _) => (State::Failed, Some(format!("{kind}: {reason}")), Some(kind)),
-            (Verdict::Silent, _) => {
+            (Verdict::Bad { kind, reason }, _) => {
+                (State::Failed, Some(self.with_session(kind, format!("{kind}: {reason}"))), Some(kind))
+            }
+            (Verdict::Silent, Some(Exit::Code(0)) | None) => {
                 (State::Failed, Some(format!("{ended}, and it did not say that it was done")), None)
             }
+            (Verdict::Silent, Some(exit)) => {
+                let kind = self.format.kind_of_exit(exit).unwrap_or_else(|| {
+                    complaint.map_or(ErrorKind::Other, |words| ErrorKind::of(status_in(words), words))
+                });
+                let said = complaint.unwrap_or("it did not say that it was done");
+                let told = Some(kind).filter(|kind| matches!(kind, ErrorKind::Auth | ErrorKind::Quota));
+                (State::Failed, Some(self.with_session(kind, format!("{ended}, {said}"))), told)
+            }
+        }
+    }
+
+    /// Names the session that it was to go on with, if it may be that which was wrong.
+    fn with_session(&self, kind: ErrorKind, reason: String) -> String {
+        let unused = self.ledger.usage().is_none_or(|usage| usage.total() == 0);
+        match self.asked.as_ref().filter(|_| unused && kind == ErrorKind::Other) {
+            Some(session) => format!("it did not go on with the session '{session}': {reason}"),
+            None => reason,
         }
     }
 

@@ -66,7 +66,7 @@ pub(crate) fn watch(held: &mut Held) -> End {
 fn asked(held: &mut Held, end: &End) -> Option<Wait> {
     let good = end.cause.is_none() && end.status.and_then(|status| status.exit_status()) == Some(0);
     let told = held.told.as_ref().filter(|_| good)?;
-    let (state, _, _) = told.verdict(Some(Exit::Code(0)));
+    let (state, _, _) = told.verdict(Some(Exit::Code(0)), None);
     let asked = told.wait()?;
     if state != State::Completed || held.record.run.resume_command.is_none() || held.record.run.session.is_none() {
         return None;

@@ -104,7 +104,8 @@ fn result(line: &Value) -> Vec<Said> {
     }
     if bad {
         let told = line.get("api_error_status").and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok());
-        let reason = words.clone().or_else(|| text(line, "subtype").map(str::to_owned)).unwrap_or_default();
+        let first = text_at(line, "/errors/0").or_else(|| text(line, "subtype")).map(str::to_owned);
+        let reason = words.clone().or(first).unwrap_or_default();
         let status = told.or_else(|| status_in(&reason));
         said.push(Said::Error { kind: ErrorKind::of(status, &reason), status, text: reason, retry: false });
     }

@@ -7,6 +7,9 @@ use serde_json::Value;
 use super::said::{ErrorKind, Said, Scope, ToolEnd, ToolKind, Usage, status_in};
 use super::{number, text, text_at};
 
+/// Its exit code without a login, before it has said anything.
+pub(super) const NO_LOGIN: i32 = 41;
+
 /// What is to be remembered from line to line.
 #[derive(Debug, Default)]
 pub(crate) struct Gemini {

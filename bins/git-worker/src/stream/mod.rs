@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub(crate) use ledger::{Ledger, Verdict};
-pub(crate) use said::{ErrorKind, Said, Usage, cut};
+pub(crate) use said::{ErrorKind, Said, Usage, cut, status_in};
+
+use crate::record::Exit;
 
 /// A longer line is not read: with its value it has to fit into memory several times.
 const LONGEST: usize = 8 * 1024 * 1024;
@@ -75,6 +77,16 @@ impl Format {
             "events" => Format::Events,
             _ => return None,
         })
+    }
+}
+
+impl Format {
+    /// Returns what kept an agent from its work, where its exit code tells it.
+    pub(crate) fn kind_of_exit(self, exit: Exit) -> Option<ErrorKind> {
+        match (self, exit) {
+            (Format::Gemini, Exit::Code(gemini::NO_LOGIN)) => Some(ErrorKind::Auth),
+            _ => None,
+        }
     }
 }
 

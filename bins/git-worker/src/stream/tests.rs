@@ -139,21 +139,43 @@ fn no_failed_run_passes_for_a_good_one_and_the_other_way_round() {
     }
 }
 
+/// Reads what an agent printed in a case.
+fn verdict_of(format: Format, cases: &str, name: &str) -> Verdict {
+    let mut cases = cases.lines().map(|case| serde_json::from_str::<Value>(case).unwrap());
+    let case = cases.find(|case| case["case"] == name).unwrap();
+    let lines: String = case["key_events"].as_array().unwrap().iter().map(|event| format!("{event}\n")).collect();
+    read(format, lines.as_bytes(), 4096).1.verdict()
+}
+
 #[test]
 fn the_kind_of_a_failure_is_told() {
-    let expected = [("e401", ErrorKind::Auth), ("e429", ErrorKind::Quota), ("e400", ErrorKind::Model)];
-    let more = [("e500", ErrorKind::Model), ("reset", ErrorKind::Network)];
+    use ErrorKind::{Auth, Model, Network, Quota};
+    let everywhere = [("e401", Auth), ("e429", Quota), ("e400", Model), ("e500", Model), ("reset", Network)];
     for (format, cases) in FAULTS {
-        for (name, kind) in expected.into_iter().chain(more) {
-            let case = cases.lines().map(|case| serde_json::from_str::<Value>(case).unwrap());
-            let case = case.into_iter().find(|case| case["case"] == name).unwrap();
-            let events = case["key_events"].as_array().unwrap();
-            let lines: String = events.iter().map(|event| format!("{event}\n")).collect();
-            let (_, ledger, _, _) = read(format, lines.as_bytes(), 4096);
-            let Verdict::Bad { kind: told, reason } = ledger.verdict() else { panic!("{format:?} {name}") };
-            assert_eq!(told, kind, "{format:?} {name}: {reason}");
+        // Where the line breaks and where it brings nonsense, each has words of its own.
+        let own: &[(&str, ErrorKind)] = match format {
+            Format::Codex => &[("cut", Network), ("garbage", Model), ("errevent", Model), ("empty", Network)],
+            Format::Claude => &[("cut", Network), ("garbage", Model), ("empty", Model)],
+            Format::Gemini => &[("cut", Network), ("badjson", Model), ("errevent", Model), ("empty", Model)],
+            Format::Opencode => &[("cut", Network), ("badjson", Model), ("errevent", Model)],
+            Format::Events => &[],
+        };
+        for (name, kind) in everywhere.iter().chain(own) {
+            let Verdict::Bad { kind: told, reason } = verdict_of(format, cases, name) else {
+                panic!("{format:?} {name}")
+            };
+            assert_eq!(told, *kind, "{format:?} {name}: {reason}");
         }
     }
+}
+
+#[test]
+fn claude_says_in_its_errors_what_is_wrong_before_the_first_turn() {
+    let line =
+        r#"{"type":"result","subtype":"error_during_execution","is_error":true,"errors":["No conversation found"]}"#;
+    let (_, ledger, _, _) = read(Format::Claude, line.as_bytes(), 100);
+    let reason = "No conversation found".to_owned();
+    assert_eq!(ledger.verdict(), Verdict::Bad { kind: ErrorKind::Other, reason });
 }
 
 #[test]
