@@ -34,6 +34,7 @@ mod output;
 mod pause;
 mod peril;
 mod place;
+mod prepare;
 mod prompt;
 mod prompt_show;
 mod proof;
@@ -91,6 +92,9 @@ fn main() -> ExitCode {
     }
     if queue::is_asked_for() {
         return queue::run().into();
+    }
+    if prepare::is_asked_for() {
+        return prepare::run().into();
     }
     app::run(|cli: Cli| {
         let cx = Context::open(&cli.global)?;

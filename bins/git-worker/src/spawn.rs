@@ -13,7 +13,12 @@ use shared::process;
 use crate::agent::with_prompt;
 use crate::job::{self, Job};
 use crate::output::Pipes;
+use crate::prepare;
 use crate::record::{PromptWay, Record};
+use crate::stream::Format;
+
+/// What the pipe of such an agent's words holds: as much as the system gives to anybody.
+const ROOM: usize = 1024 * 1024;
 
 /// A child that runs, and the ends of its pipes.
 #[derive(Debug)]
@@ -29,7 +34,7 @@ pub(crate) struct Spawned {
 pub(crate) fn spawn(job: &Job, record: &Record, line: Vec<OsString>, prompt_file: &Path) -> Result<Spawned> {
     let worktree = record.worktree_path();
     let line = whole_line(job, record, line, prompt_file)?;
-    let Some((name, arguments)) = line.split_first() else { bail!("there is no command") };
+    let Some(name) = line.first() else { bail!("there is no command") };
     let (main, writer) = std::io::pipe().context("cannot make a pipe")?;
     let mut errors = None;
     let stderr = match record.run.format {
@@ -37,6 +42,10 @@ pub(crate) fn spawn(job: &Job, record: &Record, line: Vec<OsString>, prompt_file
         Some(format) => {
             let (pipe, writer) = std::io::pipe().context("cannot make a pipe")?;
             errors = Some((pipe, format));
+            if matches!(format, Format::Claude | Format::Gemini | Format::Opencode) {
+                // They leave without waiting until their last words are read: what fits is not lost.
+                let _ = rustix::pipe::fcntl_setpipe_size(&main, ROOM);
+            }
             writer
         }
         None => writer.try_clone().context("cannot copy a pipe")?,
@@ -46,7 +55,8 @@ pub(crate) fn spawn(job: &Job, record: &Record, line: Vec<OsString>, prompt_file
         Some(PromptWay::Argument | PromptWay::File) | None => Stdio::null(),
     };
     let program = record.program.as_ref().map_or_else(|| name.clone(), OsString::from);
-    let mut command = process::command(program);
+    let (start, words) = prepare::start(record.run.format, &job.root(), &program, &line);
+    let mut command = process::command(start);
     command.env_clear();
     let passed = record.env_names.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
     command.envs(passed);
@@ -54,8 +64,8 @@ pub(crate) fn spawn(job: &Job, record: &Record, line: Vec<OsString>, prompt_file
         command.env("GIT_WORKER_PROMPT_FILE", prompt_file);
     }
     let child = command
-        .arg0(name)
-        .args(arguments)
+        .arg0(&words[0])
+        .args(&words[1..])
         .env("GIT_WORKER_JOB", record.marker())
         .current_dir(&worktree)
         .stdin(stdin)
