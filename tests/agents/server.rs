@@ -33,7 +33,7 @@ fn start() -> Result<Server, String> {
     let ways: [(&[&str], &[&str]); 2] = [
         (&["unshare", "-n"], &["nsenter", "--net=/proc/{pid}/ns/net", "--"]),
         (
-            &["unshare", "--map-current-user", "-n"],
+            &["unshare", "--map-current-user", "--keep-caps", "-n"],
             &["nsenter", "--preserve-credentials", "--user=/proc/{pid}/ns/user", "--net=/proc/{pid}/ns/net", "--"],
         ),
     ];

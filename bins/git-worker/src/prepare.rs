@@ -10,8 +10,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use shared::durable::{self, Lock, Previous};
 use shared::exit::Status;
@@ -27,8 +28,10 @@ const WORD: &str = "prepare-opencode";
 const STAMP: &str = "opencode.ready";
 /// What makes the database, and does nothing else.
 const MAKE: [&str; 2] = ["session", "list"];
-/// Longer than a start of opencode takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Longer than that takes on a busy machine.
+const LONGEST: Duration = Duration::from_secs(60);
+/// For the one that is at it.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// What is started for an agent: its program and first word, or this step before it.
 pub(crate) fn start(
@@ -78,9 +81,24 @@ fn make_database(stamp: &Path, program: &Path) {
     }
     let mut make = process::command(program);
     make.args(MAKE).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    if make.status().is_ok_and(|status| status.success()) && has_database(&folder) {
+    if succeeds(&mut make) && has_database(&folder) {
         let _ = durable::replace(stamp, &ready, Previous::Drop);
     }
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    let Ok(mut child) = command.spawn() else { return false };
+    let began = Instant::now();
+    while began.elapsed() < LONGEST {
+        match child.try_wait() {
+            Ok(None) => thread::sleep(Duration::from_millis(20)),
+            Ok(Some(status)) => return status.success(),
+            Err(_) => return false,
+        }
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    false
 }
 
 /// Whose database it is: that of this folder, as this file of a program left it.
