@@ -1,6 +1,7 @@
 //! git-worker as a user runs it.
 
 mod agents;
+mod ask;
 mod audit;
 mod cap;
 mod commit;

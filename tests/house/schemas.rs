@@ -388,6 +388,12 @@ fn talk(story: &mut Story) {
     let left = story.asks(0, &["show", "talk#1"]);
     assert_eq!(left["message"], "done");
     events(story, "talk#1");
+    story.asks(0, &["ask", "--agent", "talker", "--prompt", "x"]);
+    story.room.write_in(&story.room.home(), "schema.json", "{\"type\":\"object\"}");
+    let schema = story.room.home().join("schema.json").display().to_string();
+    let answer = story.asks(1, &["ask", "--agent", "talker", "--prompt", "x", "--schema", &schema]);
+    assert_eq!((&answer["answer"], &answer["error"]["kind"]), (&json!("done"), &json!("no-answer")));
+    story.asks(128, &["ask", "--agent", "nobody", "--prompt", "x"]);
     story.asks(0, &["show", "one"]);
     story.asks(0, &["status", "talk"]);
     story.asks(0, &["list"]);

@@ -3,6 +3,7 @@
 mod agent;
 mod agents;
 mod announced;
+mod ask;
 mod audit;
 mod begin;
 mod budget;
@@ -98,6 +99,7 @@ fn main() -> ExitCode {
             Command::Run(args) => run::run(cx, &cli.global, args),
             Command::Retry(args) => retry::run(cx, &cli.global, args),
             Command::Resume(args) => resume::run(cx, &cli.global, args),
+            Command::Ask(args) => ask::run(cx, &cli.global, args),
             Command::Status(args) => status::run(&cx, args),
             Command::List(args) => list::run(&cx, args),
             Command::Logs(args) => logs::run(&cx, args),

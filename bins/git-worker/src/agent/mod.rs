@@ -42,9 +42,6 @@ pub(crate) struct Agent {
     usage_before: Option<Usage>,
     /// What goes on with a session, {session}; none if nothing does.
     pub(crate) resume: Option<Vec<OsString>>,
-    /// Whether its own program sees to it that an answer fits a schema.
-    #[expect(dead_code, reason = "for answers by a schema")]
-    pub(crate) takes_schema: bool,
     /// Environment variables that it sees beside those of every job, and with `!` those it does not.
     pub(crate) env: Vec<String>,
 }
@@ -62,8 +59,19 @@ pub(crate) struct Wanted {
     pub(crate) resumes: Option<String>,
     /// What the agent is there for.
     pub(crate) role: Option<Role>,
-    /// Whether the answer is to fit a schema.
-    pub(crate) schema: bool,
+    /// What the answer is to fit.
+    pub(crate) schema: Option<Shape>,
+}
+
+/// How much a JSON Schema asks of whoever is to enforce it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Shape {
+    /// It is none of the others.
+    Any,
+    /// The answer is an object.
+    Object,
+    /// An object that names all that it holds: what OpenAI calls strict.
+    Strict,
 }
 
 impl Agent {
@@ -100,7 +108,6 @@ impl Agent {
             role: wanted.role,
             usage_before: wanted.usage_before,
             resume: None,
-            takes_schema: preset.is_some_and(|preset| !preset.schema.is_empty()),
             env: settings.list("env")?,
             model,
         };
