@@ -13,8 +13,8 @@ use shared::repository::Repository;
 
 use crate::job::Jobs;
 use crate::{
-    agents, ask, audit, gc, launch, list, logs, prompt_show, restore, resume, retry, run, show, snapshots, status,
-    stop, wait,
+    agents, ask, audit, auth, gc, launch, list, logs, prompt_show, restore, resume, retry, run, show, snapshots,
+    status, stop, wait,
 };
 
 /// Run agents and other commands in the background, inside limits
@@ -43,6 +43,7 @@ pub(crate) enum Command {
     Snapshots(snapshots::Args),
     Restore(restore::Args),
     Agents(agents::Args),
+    Auth(auth::Args),
     Prompt(prompt_show::Args),
     Gc(gc::Args),
     Audit(audit::Args),

@@ -28,6 +28,7 @@ use crate::condition::Condition;
 use crate::fill;
 use crate::job::{Jobs, Name};
 use crate::names;
+use crate::network;
 use crate::notify::Notify;
 use crate::pause::{self, Signs};
 use crate::place::Place;
@@ -401,12 +402,18 @@ pub(crate) fn plan(cx: &Context, args: What) -> Result<Plan, Failure> {
     let signs = agent.as_ref().map(|agent| Signs::of(config, &agent.name)).transpose()?;
     let own_env = agent.iter().flat_map(|agent| agent.env.clone());
     let env: Vec<String> = config.list("worker.env")?.into_iter().chain(own_env).collect();
+    let env_names = names::of_environment(&env);
+    if let Some(agent) = &agent {
+        network::refuse(config, agent, &env_names)?;
+    }
     let program = find_program(&command[0], &place.worktree, agent.is_some())?;
     let timeout = match args.timeout {
         Some(timeout) => Some(timeout).filter(|timeout| !timeout.is_zero()),
         None => config.duration("worker.timeout")?,
     };
     let mut rules = Rules::of(config)?;
+    // A key is none the less one for its name.
+    rules.redact.extend(agent.iter().filter_map(|agent| agent.secret_env.clone()));
     rules.stall_ms = args.stall.map_or(rules.stall_ms, millis);
     if agent.is_some() {
         let key = repository.key();
@@ -418,7 +425,7 @@ pub(crate) fn plan(cx: &Context, args: What) -> Result<Plan, Failure> {
         secrets: Secrets::of_environment(&rules.redact),
         rules,
         folders: folders(repository, &place)?,
-        env_names: names::of_environment(&env),
+        env_names,
         repo: repo(repository),
         common_dir: repository.common_dir().to_owned(),
         slug: args.name.or_else(|| task.as_ref().map(|task| task.slug.clone())).unwrap_or_else(|| place.slug()),

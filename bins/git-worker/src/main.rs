@@ -3,8 +3,10 @@
 mod agent;
 mod agents;
 mod announced;
+mod api;
 mod ask;
 mod audit;
+mod auth;
 mod begin;
 mod budget;
 mod cli;
@@ -29,6 +31,7 @@ mod live;
 mod logs;
 mod mirror;
 mod names;
+mod network;
 mod notify;
 mod output;
 mod pause;
@@ -89,6 +92,9 @@ fn main() -> ExitCode {
     if snapshot::is_asked_for() {
         return snapshot::run().into();
     }
+    if api::is_asked_for() {
+        return api::run().into();
+    }
     if queue::is_asked_for() {
         return queue::run().into();
     }
@@ -105,6 +111,7 @@ fn main() -> ExitCode {
             Command::Logs(args) => logs::run(&cx, args),
             Command::Show(args) => show::run(&cx, args),
             Command::Agents(args) => agents::run(&cx, args),
+            Command::Auth(args) => auth::run(&cx, args),
             Command::Prompt(args) => prompt_show::run(&cx, args),
             Command::Wait(args) => wait::run(&cx, args),
             Command::Stop(args) => stop::run(&cx, args),

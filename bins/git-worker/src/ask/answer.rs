@@ -49,6 +49,8 @@ fn values_in(words: &str) -> Result<Vec<Value>, String> {
                 at = begin + stream.byte_offset();
             }
             Some(Err(error)) if error.is_eof() => return Err("the JSON value is cut off".to_owned()),
+            // Meant as one: what is inside it is not the answer.
+            Some(Err(error)) if is_meant(&words[begin + 1..]) => return Err(format!("the JSON is broken: {error}")),
             Some(Err(_)) | None => at = begin + 1,
         }
         tries += 1;
@@ -58,6 +60,11 @@ fn values_in(words: &str) -> Result<Vec<Value>, String> {
         true => Err("there is no JSON value in it".to_owned()),
         false => Ok(values),
     }
+}
+
+/// Says whether a bracket begins JSON, by what follows it, and no remark such as [1] or {name}.
+fn is_meant(rest: &str) -> bool {
+    rest.trim_start().starts_with(['"', '{', '['])
 }
 
 /// The blocks between lines that begin with three backticks.
