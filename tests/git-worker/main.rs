@@ -1,6 +1,8 @@
 //! git-worker as a user runs it.
 
 mod agents;
+mod api;
+mod ask;
 mod audit;
 mod cap;
 mod commit;

@@ -84,6 +84,9 @@ impl Story {
     #[track_caller]
     fn asks_in(&mut self, folder: &Path, code: i32, arguments: &[&str], input: &str) -> Value {
         let mut command = self.room.command(self.program);
+        let path = command.get_envs().find_map(|(name, value)| value.filter(|_| name == "PATH")).unwrap_or_default();
+        let path = std::env::split_paths(path).chain([self.room.path().join("bin")]);
+        command.env("PATH", std::env::join_paths(path).unwrap());
         command.arg("--json").args(arguments).current_dir(folder);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
@@ -388,6 +391,21 @@ fn talk(story: &mut Story) {
     let left = story.asks(0, &["show", "talk#1"]);
     assert_eq!(left["message"], "done");
     events(story, "talk#1");
+    story.asks(0, &["ask", "--agent", "talker", "--prompt", "x"]);
+    story.room.write_in(&story.room.home(), "schema.json", "{\"type\":\"object\"}");
+    let schema = story.room.home().join("schema.json").display().to_string();
+    let answer = story.asks(1, &["ask", "--agent", "talker", "--prompt", "x", "--schema", &schema]);
+    assert_eq!((&answer["answer"], &answer["error"]["kind"]), (&json!("done"), &json!("no-answer")));
+    story.asks(128, &["ask", "--agent", "nobody", "--prompt", "x"]);
+    let keychain =
+        "case $1 in store) cat > \"$HOME/kept\" ;; lookup) cat \"$HOME/kept\" ;; *) rm \"$HOME/kept\" ;; esac";
+    story.room.script("bin/secret-tool", keychain);
+    story.asks_in(&story.room.repo(), 0, &["auth", "set", "--name", "models.invalid"], "fake-key");
+    story.asks(0, &["auth", "status", "--name", "models.invalid"]);
+    story.asks(0, &["auth", "remove", "--name", "models.invalid"]);
+    story.asks(1, &["auth", "status"]);
+    story.room.script("bin/secret-tool", "exit 1");
+    story.asks_in(&story.room.repo(), 128, &["auth", "set"], "fake-key");
     story.asks(0, &["show", "one"]);
     story.asks(0, &["status", "talk"]);
     story.asks(0, &["list"]);

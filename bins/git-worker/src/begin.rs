@@ -121,7 +121,7 @@ fn lay_out(folder: &Path, job: &Job, plan: &Plan, supervisor: &mut Supervisor) -
     let prompt = plan.clean_prompt();
     let record = record(job, plan, State::Starting);
     supervisor.takes(job, || {
-        write_files(job, prompt.as_deref())?;
+        write_files(job, plan, prompt.as_deref())?;
         live::add(folder, job)?;
         create(&beside, &record.to_bytes()?)?;
         Ok(())
@@ -147,7 +147,7 @@ fn write_queued(folder: &Path, job: &Job, plan: &Plan) -> Result<(), Failure> {
         return Err(Failure::could_not("secret-request", message).hint(hint));
     }
     let write = || -> Result<()> {
-        write_files(job, plan.prompt.as_deref())?;
+        write_files(job, plan, plan.prompt.as_deref())?;
         queue::add(job)?;
         create(&job.path(job::BESIDE), &record.to_bytes()?)?;
         Events::open(&job.path(job::EVENTS)).add("queued", serde_json::json!({ "priority": plan.priority }));
@@ -159,9 +159,11 @@ fn write_queued(folder: &Path, job: &Job, plan: &Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-fn write_files(job: &Job, prompt: Option<&[u8]>) -> Result<()> {
-    if let Some(prompt) = prompt {
-        create(&job.path(job::PROMPT), prompt)?;
+fn write_files(job: &Job, plan: &Plan, prompt: Option<&[u8]>) -> Result<()> {
+    for (file, bytes) in [(job::PROMPT, prompt), (job::SCHEMA_FILE, plan.schema.as_deref())] {
+        if let Some(bytes) = bytes {
+            create(&job.path(file), bytes)?;
+        }
     }
     // Here and not in the supervisor: the folder is flushed once, with all its files.
     for file in [job::LOG, job::EVENTS, job::RUNNING] {
@@ -172,8 +174,8 @@ fn write_files(job: &Job, prompt: Option<&[u8]>) -> Result<()> {
 
 /// Takes back a job that never started: its own files by name, then the folder if nothing else is in it.
 fn discard(job: &Job) {
-    let files = [job::RECORD, job::BESIDE, job::LOG, job::EVENTS, job::RUNNING, job::PROMPT, job::LOCK];
-    for file in files {
+    let files = [job::RECORD, job::BESIDE, job::LOG, job::EVENTS, job::RUNNING, job::PROMPT];
+    for file in files.into_iter().chain([job::SCHEMA_FILE, job::LOCK]) {
         let _ = link::remove(&job.path(file));
     }
     let _ = fs::remove_dir(job.folder());

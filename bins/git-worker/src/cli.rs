@@ -13,8 +13,8 @@ use shared::repository::Repository;
 
 use crate::job::Jobs;
 use crate::{
-    agents, audit, gc, launch, list, logs, prompt_show, restore, resume, retry, run, show, snapshots, status, stop,
-    wait,
+    agents, ask, audit, auth, gc, launch, list, logs, prompt_show, restore, resume, retry, run, show, snapshots,
+    status, stop, wait,
 };
 
 /// Run agents and other commands in the background, inside limits
@@ -33,6 +33,7 @@ pub(crate) enum Command {
     Run(run::Args),
     Retry(retry::Args),
     Resume(resume::Args),
+    Ask(ask::Args),
     Status(status::Args),
     List(list::Args),
     Logs(logs::Args),
@@ -42,6 +43,7 @@ pub(crate) enum Command {
     Snapshots(snapshots::Args),
     Restore(restore::Args),
     Agents(agents::Args),
+    Auth(auth::Args),
     Prompt(prompt_show::Args),
     Gc(gc::Args),
     Audit(audit::Args),

@@ -28,6 +28,7 @@ use crate::condition::Condition;
 use crate::fill;
 use crate::job::{Jobs, Name};
 use crate::names;
+use crate::network;
 use crate::notify::Notify;
 use crate::pause::{self, Signs};
 use crate::place::Place;
@@ -83,6 +84,9 @@ pub(crate) struct What {
     /// The prompt of a job that is launched once more.
     #[arg(skip)]
     prompt_bytes: Option<Vec<u8>>,
+    /// What the agent is asked, read already.
+    #[arg(skip)]
+    given: Option<Vec<u8>>,
     /// Stop it after this time, such as 90s, 10m or 2h; 0 is never
     #[arg(long, value_name = "time", value_parser = cli::duration)]
     timeout: Option<Duration>,
@@ -135,6 +139,7 @@ impl What {
             prompt: None,
             prompt_file: None,
             prompt_bytes: prompt,
+            given: None,
             // One that had no limit gets none, whatever the settings say by now.
             timeout: Some(record.timeout_ms.map_or(Duration::ZERO, Duration::from_millis)),
             stall: Some(Duration::from_millis(record.rules.stall_ms)),
@@ -146,6 +151,55 @@ impl What {
             force,
             dry_run,
             command: if record.agent.is_some() { Vec::new() } else { record.command_line() },
+        }
+    }
+}
+
+/// What a question to an agent needs.
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(crate) task: Option<String>,
+    pub(crate) worktree: Option<PathBuf>,
+    pub(crate) agent: Option<String>,
+    pub(crate) model: Option<String>,
+    pub(crate) role: Option<Role>,
+    pub(crate) budget_tokens: Option<u64>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) force: bool,
+    pub(crate) name: Option<Slug>,
+    pub(crate) wanted: Wanted,
+    /// What is asked, to which a role adds its part.
+    pub(crate) given: Option<Vec<u8>>,
+    /// The whole prompt as it is.
+    pub(crate) prompt: Option<Vec<u8>>,
+}
+
+impl From<Question> for What {
+    /// It may be asked wherever others work, since it changes nothing.
+    fn from(question: Question) -> What {
+        What {
+            task: question.task,
+            worktree: question.worktree,
+            agent: question.agent,
+            model: question.model,
+            policy: Some(Policy::ReadOnly),
+            budget_tokens: question.budget_tokens,
+            role: question.role,
+            wanted: question.wanted,
+            prompt: None,
+            prompt_file: None,
+            prompt_bytes: question.prompt,
+            given: question.given,
+            timeout: question.timeout,
+            stall: None,
+            step_timeout: None,
+            waits: Waits::default(),
+            name: question.name,
+            priority: None,
+            share: true,
+            force: question.force,
+            dry_run: false,
+            command: Vec::new(),
         }
     }
 }
@@ -214,6 +268,8 @@ pub(crate) struct Plan {
     pub(crate) notify: Option<Notify>,
     /// What it waits for before it starts.
     pub(crate) waits: Vec<Condition>,
+    /// What the answer is to fit.
+    pub(crate) schema: Option<Vec<u8>>,
 }
 
 impl Plan {
@@ -277,7 +333,7 @@ pub(crate) fn launch(cx: Context, global: &Global, args: What, foreground: bool)
 }
 
 /// A worktree that is named may be of another repository; what a hook says in `GIT_DIR` still counts.
-fn move_to_worktree(cx: Context, global: &Global, mut args: What) -> Result<(Context, What), Failure> {
+pub(crate) fn move_to_worktree(cx: Context, global: &Global, mut args: What) -> Result<(Context, What), Failure> {
     let Some(worktree) = &args.worktree else { return Ok((cx, args)) };
     if std::env::var_os("GIT_DIR").is_some() {
         return Ok((cx, args));
@@ -294,7 +350,11 @@ fn move_to_worktree(cx: Context, global: &Global, mut args: What) -> Result<(Con
     Ok((cx, args))
 }
 
-fn plan(cx: &Context, args: What) -> Result<Plan, Failure> {
+/// Decides what is to be started, and where.
+///
+/// # Errors
+/// When something of it is missing or not allowed.
+pub(crate) fn plan(cx: &Context, args: What) -> Result<Plan, Failure> {
     let repository = cx.repository()?;
     let config = cx.config()?;
     let task = find_task(cx, repository, args.task.as_deref())?;
@@ -313,7 +373,10 @@ fn plan(cx: &Context, args: What) -> Result<Plan, Failure> {
     let prompt = match args.prompt_bytes {
         Some(prompt) => Some(prompt),
         None => {
-            let given = given_prompt(args.prompt, args.prompt_file.as_deref())?;
+            let given = match args.given {
+                Some(given) => Some(given),
+                None => given_prompt(args.prompt, args.prompt_file.as_deref())?,
+            };
             let name = agent.as_ref().map(|agent| agent.name.as_str());
             let occasion = Occasion {
                 repository,
@@ -339,12 +402,18 @@ fn plan(cx: &Context, args: What) -> Result<Plan, Failure> {
     let signs = agent.as_ref().map(|agent| Signs::of(config, &agent.name)).transpose()?;
     let own_env = agent.iter().flat_map(|agent| agent.env.clone());
     let env: Vec<String> = config.list("worker.env")?.into_iter().chain(own_env).collect();
+    let env_names = names::of_environment(&env);
+    if let Some(agent) = &agent {
+        network::refuse(config, agent, &env_names)?;
+    }
     let program = find_program(&command[0], &place.worktree, agent.is_some())?;
     let timeout = match args.timeout {
         Some(timeout) => Some(timeout).filter(|timeout| !timeout.is_zero()),
         None => config.duration("worker.timeout")?,
     };
     let mut rules = Rules::of(config)?;
+    // A key is none the less one for its name.
+    rules.redact.extend(agent.iter().filter_map(|agent| agent.secret_env.clone()));
     rules.stall_ms = args.stall.map_or(rules.stall_ms, millis);
     if agent.is_some() {
         let key = repository.key();
@@ -356,7 +425,7 @@ fn plan(cx: &Context, args: What) -> Result<Plan, Failure> {
         secrets: Secrets::of_environment(&rules.redact),
         rules,
         folders: folders(repository, &place)?,
-        env_names: names::of_environment(&env),
+        env_names,
         repo: repo(repository),
         common_dir: repository.common_dir().to_owned(),
         slug: args.name.or_else(|| task.as_ref().map(|task| task.slug.clone())).unwrap_or_else(|| place.slug()),
@@ -377,6 +446,7 @@ fn plan(cx: &Context, args: What) -> Result<Plan, Failure> {
         signs,
         notify: Notify::of(config)?,
         waits: args.waits.conditions(&Jobs::of_repository(&repository.key())?)?,
+        schema: None,
     })
 }
 
@@ -412,7 +482,10 @@ fn command(config: &Config, asked: Asked, task: Option<&Task>, worktree: &Path) 
 }
 
 /// Reads what the command line asks.
-fn given_prompt(text: Option<String>, file: Option<&Path>) -> Result<Option<Vec<u8>>, Failure> {
+///
+/// # Errors
+/// When the file cannot be read.
+pub(crate) fn given_prompt(text: Option<String>, file: Option<&Path>) -> Result<Option<Vec<u8>>, Failure> {
     let file = if text.as_deref() == Some("-") { Some(Path::new("-")) } else { file };
     if let Some(text) = text.filter(|text| text != "-") {
         return Ok(Some(text.into_bytes()));

@@ -3,7 +3,10 @@
 mod agent;
 mod agents;
 mod announced;
+mod api;
+mod ask;
 mod audit;
+mod auth;
 mod begin;
 mod budget;
 mod cli;
@@ -29,6 +32,7 @@ mod live;
 mod logs;
 mod mirror;
 mod names;
+mod network;
 mod notify;
 mod output;
 mod pause;
@@ -90,6 +94,9 @@ fn main() -> ExitCode {
     if snapshot::is_asked_for() {
         return snapshot::run().into();
     }
+    if api::is_asked_for() {
+        return api::run().into();
+    }
     if queue::is_asked_for() {
         return queue::run().into();
     }
@@ -103,11 +110,13 @@ fn main() -> ExitCode {
             Command::Run(args) => run::run(cx, &cli.global, args),
             Command::Retry(args) => retry::run(cx, &cli.global, args),
             Command::Resume(args) => resume::run(cx, &cli.global, args),
+            Command::Ask(args) => ask::run(cx, &cli.global, args),
             Command::Status(args) => status::run(&cx, args),
             Command::List(args) => list::run(&cx, args),
             Command::Logs(args) => logs::run(&cx, args),
             Command::Show(args) => show::run(&cx, args),
             Command::Agents(args) => agents::run(&cx, args),
+            Command::Auth(args) => auth::run(&cx, args),
             Command::Prompt(args) => prompt_show::run(&cx, args),
             Command::Wait(args) => wait::run(&cx, args),
             Command::Stop(args) => stop::run(&cx, args),

@@ -115,7 +115,7 @@ fn pass(cx: &Context, rest: &mut Vec<u8>, bytes: &[u8], escaped: bool) -> Result
 }
 
 /// In a thread, so that its last output is seen meanwhile.
-fn ask_to_stop(cx: &Context, job: &Job, times: usize) {
+pub(crate) fn ask_to_stop(cx: &Context, job: &Job, times: usize) {
     let grace = (times > 1).then_some(Duration::ZERO);
     cx.output.note(format!("stopping '{}'", job.id()));
     let job = job.clone();
@@ -141,11 +141,12 @@ impl Signals {
     }
 
     /// Says whether one came since the last call.
-    fn take(&self) -> bool {
+    pub(crate) fn take(&self) -> bool {
         self.came.swap(false, Ordering::SeqCst)
     }
 
-    fn last(&self) -> Option<i32> {
+    /// Returns the last one that came.
+    pub(crate) fn last(&self) -> Option<i32> {
         Some(self.last.load(Ordering::SeqCst) as i32).filter(|signal| *signal > 0)
     }
 }

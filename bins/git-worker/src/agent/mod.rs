@@ -4,6 +4,7 @@
 //! changes one of them, or adds another.
 
 mod about;
+mod api;
 mod preset;
 mod ready;
 mod version;
@@ -42,11 +43,12 @@ pub(crate) struct Agent {
     usage_before: Option<Usage>,
     /// What goes on with a session, {session}; none if nothing does.
     pub(crate) resume: Option<Vec<OsString>>,
-    /// Whether its own program sees to it that an answer fits a schema.
-    #[expect(dead_code, reason = "for answers by a schema")]
-    pub(crate) takes_schema: bool,
     /// Environment variables that it sees beside those of every job, and with `!` those it does not.
     pub(crate) env: Vec<String>,
+    /// The one of them that holds its key, which is written down nowhere.
+    pub(crate) secret_env: Option<String>,
+    /// The host that its model is asked at, where that is known.
+    pub(crate) host: Option<String>,
 }
 
 /// What is wanted of an agent, beside its name.
@@ -62,8 +64,20 @@ pub(crate) struct Wanted {
     pub(crate) resumes: Option<String>,
     /// What the agent is there for.
     pub(crate) role: Option<Role>,
-    /// Whether the answer is to fit a schema.
-    pub(crate) schema: bool,
+    /// What the answer is to fit.
+    pub(crate) schema: Option<Shape>,
+}
+
+/// How much a JSON Schema asks of whoever is to enforce it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Shape {
+    /// It is none of the others.
+    Any,
+    /// The answer is an object.
+    Object,
+    /// An object that names all that it holds: what OpenAI calls strict.
+    Strict,
 }
 
 impl Agent {
@@ -73,6 +87,13 @@ impl Agent {
     /// When no preset and no setting knows it, its setting waits for trust, it is not set up, or it
     /// cannot do what is wanted.
     pub(crate) fn find(config: &Config, name: &str, worktree: &Path, wanted: &Wanted) -> Result<Agent, Failure> {
+        let policy = match wanted.policy {
+            Some(policy) => policy,
+            None => config.text("worker.policy")?.as_deref().and_then(Policy::named).unwrap_or(Policy::WorkspaceWrite),
+        };
+        if let Some(model) = name.strip_prefix(crate::api::PREFIX) {
+            return Agent::of_api(config, model, policy, wanted);
+        }
         // The name becomes part of a key: it may not reach into another one.
         if name.is_empty() || name.contains('.') {
             return Err(unknown(name));
@@ -84,10 +105,6 @@ impl Agent {
             return Err(unknown(name));
         }
         let model = wanted.model.clone().or(settings.text("model")?);
-        let policy = match wanted.policy {
-            Some(policy) => policy,
-            None => config.text("worker.policy")?.as_deref().and_then(Policy::named).unwrap_or(Policy::WorkspaceWrite),
-        };
         let mut agent = Agent {
             name: name.to_owned(),
             command: Vec::new(),
@@ -100,8 +117,9 @@ impl Agent {
             role: wanted.role,
             usage_before: wanted.usage_before,
             resume: None,
-            takes_schema: preset.is_some_and(|preset| !preset.schema.is_empty()),
             env: settings.list("env")?,
+            secret_env: None,
+            host: None,
             model,
         };
         let words = match preset {

@@ -3,6 +3,7 @@
 //! All read the prompt on standard input, which is a file: an open pipe keeps two of them waiting
 //! for ever. What a line holds in braces is filled in when the job starts.
 
+use super::Shape;
 use crate::stream::Format;
 
 /// A known agent.
@@ -22,6 +23,8 @@ pub(crate) struct Preset {
     model: &'static [&'static str],
     /// For an answer by a JSON Schema: as `{schema}`, or as a path in `{schema-file}`.
     pub(crate) schema: &'static [&'static str],
+    /// The least that a schema must be for that: what else is passed fails.
+    schema_from: Shape,
     last: Option<&'static str>,
     /// Environment variables that it may see beside those of every job.
     pub(crate) env: &'static [&'static str],
@@ -58,7 +61,7 @@ pub(crate) struct Wish {
     /// Whether a session goes on.
     pub(crate) resume: bool,
     pub(crate) model: bool,
-    pub(crate) schema: bool,
+    pub(crate) schema: Option<Shape>,
 }
 
 impl Policy {
@@ -85,6 +88,7 @@ pub(crate) static PRESETS: [Preset; 4] = [
         ],
         model: &["-m", "{model}"],
         schema: &["--output-schema", "{schema-file}"],
+        schema_from: Shape::Strict,
         last: Some("-"),
         env: &["OPENAI_*", "CODEX_*"],
         package: "@openai/codex",
@@ -104,6 +108,7 @@ pub(crate) static PRESETS: [Preset; 4] = [
         ],
         model: &["--model", "{model}"],
         schema: &["--json-schema", "{schema}"],
+        schema_from: Shape::Object,
         last: None,
         env: &["ANTHROPIC_*", "CLAUDE_*", "DISABLE_*", "IS_SANDBOX"],
         package: "@anthropic-ai/claude-code",
@@ -119,6 +124,7 @@ pub(crate) static PRESETS: [Preset; 4] = [
         policies: [&["--approval-mode", "plan"], &["--approval-mode", "auto_edit"], &["--approval-mode", "yolo"]],
         model: &["-m", "{model}"],
         schema: &[],
+        schema_from: Shape::Strict,
         last: None,
         env: &["GEMINI_*", "GOOGLE_*"],
         package: "@google/gemini-cli",
@@ -134,6 +140,7 @@ pub(crate) static PRESETS: [Preset; 4] = [
         policies: [&["--agent", "plan"], &[], &["--auto"]],
         model: &["--model", "{model}"],
         schema: &[],
+        schema_from: Shape::Strict,
         last: None,
         // It talks to any provider.
         env: &["OPENCODE_*", "OPENAI_*", "ANTHROPIC_*", "GEMINI_*", "GOOGLE_*"],
@@ -165,7 +172,8 @@ impl Preset {
         };
         let policy = self.policies[wish.policy as usize];
         let model = if wish.model { self.model } else { &[] };
-        let schema = if wish.schema { self.schema } else { &[] };
+        // What a program does not take it is not given: the prompt says it as well, and we look ourselves.
+        let schema = if wish.schema >= Some(self.schema_from) { self.schema } else { &[] };
         [self.head, early, self.always, policy, model, late, schema].concat()
     }
 
@@ -193,7 +201,7 @@ mod tests {
     use super::*;
 
     fn line(name: &str, policy: Policy, resume: bool, more: bool) -> String {
-        let wish = Wish { policy, resume, model: more, schema: more };
+        let wish = Wish { policy, resume, model: more, schema: more.then_some(Shape::Strict) };
         Preset::named(name).unwrap().line(wish).join(" ")
     }
 

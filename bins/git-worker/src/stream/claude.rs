@@ -96,7 +96,9 @@ fn retry(line: &Value) -> Said {
 
 fn result(line: &Value) -> Vec<Said> {
     let bad = line.get("is_error").and_then(Value::as_bool) != Some(false);
-    let words = text(line, "result").map(str::to_owned);
+    // An answer by a schema is not among the words.
+    let answer = line.get("structured_output").filter(|answer| !answer.is_null()).map(Value::to_string);
+    let words = answer.filter(|_| !bad).or_else(|| text(line, "result").map(str::to_owned));
     let mut said = Vec::new();
     if let Some(tokens) = line.get("usage") {
         let cost = line.get("total_cost_usd").and_then(Value::as_f64);
