@@ -27,7 +27,7 @@ use shared::process::{self, boot_id, descendants};
 use crate::agent::Agent;
 use crate::event::Events;
 use crate::job::{self, Job, Jobs};
-use crate::launch::Plan;
+use crate::plan::Plan;
 use crate::queue::{self, Turn};
 use crate::record::{Queue, Record, State, spell};
 use crate::rules::millis;

@@ -38,6 +38,7 @@ mod output;
 mod pause;
 mod peril;
 mod place;
+mod plan;
 mod prepare;
 mod prompt;
 mod prompt_show;
@@ -76,6 +77,7 @@ mod wait;
 mod waiting;
 mod watch;
 mod watched;
+mod what;
 
 use std::process::ExitCode;
 

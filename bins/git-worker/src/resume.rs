@@ -13,8 +13,9 @@ use shared::process::Git;
 use crate::agent::{Agent, Wanted};
 use crate::cli;
 use crate::job::{self, Job, Jobs, Name};
-use crate::launch::{self, What};
+use crate::launch;
 use crate::record::Record;
+use crate::what::What;
 use crate::{given, snapshots, stop};
 
 /// What an agent is told when nothing else is said.

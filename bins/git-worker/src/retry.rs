@@ -8,7 +8,8 @@ use shared::failure::Failure;
 use crate::cli;
 use crate::given;
 use crate::job::{self, Jobs, Name};
-use crate::launch::{self, What};
+use crate::launch;
+use crate::what::What;
 
 /// Launch a job that has ended once more: same command or agent, prompt and worktree, the next number
 #[derive(Debug, clap::Args)]

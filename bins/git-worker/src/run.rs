@@ -15,13 +15,14 @@ use shared::output::escape;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::job::{self, Job};
-use crate::launch::{self, What};
+use crate::launch;
 use crate::listing::Listing;
 use crate::mirror::{Mirror, View};
 use crate::queue;
 use crate::record::{Record, State};
 use crate::shown::ShownJobs;
 use crate::stop;
+use crate::what::What;
 
 /// Between two looks at the log.
 const PAUSE: Duration = Duration::from_millis(20);

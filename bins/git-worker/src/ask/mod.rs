@@ -32,12 +32,14 @@ use crate::begin::{self, Supervisor};
 use crate::cli;
 use crate::fill;
 use crate::job::{self, Job};
-use crate::launch::{self, Plan, Question, What};
+use crate::launch;
+use crate::plan::{self, Plan};
 use crate::prompt::Role;
 use crate::queue;
 use crate::record::{Record, State};
 use crate::run::{self, Signals};
 use crate::stream::Usage;
+use crate::what::{Question, What};
 use schema::Schema;
 use unchanged::Seen;
 
@@ -130,7 +132,7 @@ pub(crate) fn run(cx: Context, global: &Global, args: Args) -> Result<Status, Fa
     let signals = Signals::listen().context("cannot listen for signals")?;
     // All that is read is read before the change to another folder.
     let schema = args.schema.as_deref().map(Schema::read).transpose()?;
-    let given = launch::given_prompt(args.prompt, args.prompt_file.as_deref())?.unwrap_or_default();
+    let given = plan::given_prompt(args.prompt, args.prompt_file.as_deref())?.unwrap_or_default();
     let began = Instant::now();
     let question = Question {
         task: args.task,
@@ -185,7 +187,7 @@ impl Asking<'_> {
     /// Starts a job, waits for its end and looks at what it left; `used` is what the one before it cost.
     fn ask(&self, what: What, used: Usage) -> Result<Round, Failure> {
         let supervisor = Supervisor::start()?;
-        let mut plan = launch::plan(self.cx, what)?;
+        let mut plan = plan::plan(self.cx, what)?;
         self.make_question(&mut plan)?;
         if plan.rules.budget.cost > 0.0 {
             let left = plan.rules.budget.cost - used.cost.unwrap_or(0.0);

@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::Result;
 use shared::process::Git;
 
-use crate::launch::Plan;
+use crate::plan::Plan;
 use crate::{live, snapshot};
 
 /// So many paths are named.
