@@ -397,15 +397,6 @@ fn talk(story: &mut Story) {
     let answer = story.asks(1, &["ask", "--agent", "talker", "--prompt", "x", "--schema", &schema]);
     assert_eq!((&answer["answer"], &answer["error"]["kind"]), (&json!("done"), &json!("no-answer")));
     story.asks(128, &["ask", "--agent", "nobody", "--prompt", "x"]);
-    let keychain =
-        "case $1 in store) cat > \"$HOME/kept\" ;; lookup) cat \"$HOME/kept\" ;; *) rm \"$HOME/kept\" ;; esac";
-    story.room.script("bin/secret-tool", keychain);
-    story.asks_in(&story.room.repo(), 0, &["auth", "set", "--name", "models.invalid"], "fake-key");
-    story.asks(0, &["auth", "status", "--name", "models.invalid"]);
-    story.asks(0, &["auth", "remove", "--name", "models.invalid"]);
-    story.asks(1, &["auth", "status"]);
-    story.room.script("bin/secret-tool", "exit 1");
-    story.asks_in(&story.room.repo(), 128, &["auth", "set"], "fake-key");
     story.asks(0, &["show", "one"]);
     story.asks(0, &["status", "talk"]);
     story.asks(0, &["list"]);
@@ -430,6 +421,21 @@ fn events(story: &mut Story, job: &str) {
     for line in story.room.run("git-worker", &["logs", "--jsonl", job]).succeeds().stdout.lines() {
         story.fits("git-worker-event", &serde_json::from_str(line).unwrap(), line);
     }
+}
+
+/// The keys of endpoints, with a keychain that keeps one in a file, and one that keeps none.
+fn keys(story: &mut Story) {
+    let keychain =
+        "case $1 in store) cat > \"$HOME/kept\" ;; lookup) cat \"$HOME/kept\" ;; *) rm -f \"$HOME/kept\" ;; esac";
+    story.room.script("bin/secret-tool", keychain);
+    story.asks_in(&story.room.repo(), 0, &["auth", "set", "--name", "models.invalid"], "fake-key");
+    story.asks(0, &["auth", "status", "--name", "models.invalid"]);
+    story.asks(0, &["auth", "remove", "--name", "models.invalid"]);
+    story.asks(1, &["auth", "status"]);
+    story.room.user_config("[api]\nkey-command = [\"true\"]\n");
+    story.asks(0, &["auth", "remove"]);
+    story.room.script("bin/secret-tool", "exit 1");
+    story.asks_in(&story.room.repo(), 128, &["auth", "set"], "fake-key");
 }
 
 #[test]
@@ -509,6 +515,7 @@ fn git_worker_answers_as_its_schemas_say() {
     assert_ne!(known, of_version);
     std::fs::write(&path, format!("{lines}torn\n{known}\n{of_version}\n")).unwrap();
     story.asks(0, &["audit", "--all"]);
+    keys(&mut story);
     story.ends(&["git-worker-telemetry", "git-worker-event"]);
 }
 

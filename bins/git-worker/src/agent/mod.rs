@@ -263,7 +263,8 @@ impl Settings<'_> {
 
 fn unknown(name: &str) -> Failure {
     let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
-    let hint = format!("known are {}; 'agents.<name>.command' in the settings adds one", names.join(", "));
+    let hint =
+        format!("known are {} and api:<model>; 'agents.<name>.command' in the settings adds one", names.join(", "));
     Failure::could_not("no-agent", format!("no agent '{}'", name.escape_debug())).hint(hint)
 }
 

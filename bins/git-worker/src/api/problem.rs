@@ -42,7 +42,7 @@ impl Problem {
     /// An error that came in the stream.
     pub(super) fn told(error: &Value) -> Problem {
         let text = message_of(error).unwrap_or_else(|| error.to_string());
-        Problem::again(ErrorKind::of(None, &text), format!("the server says: {text}")).as_model()
+        Problem::again(ErrorKind::of(None, &text), format!("the server says: {text}")).or_model()
     }
 
     /// An answer of a status that is none of success; `body` is what came with it.
@@ -66,7 +66,7 @@ impl Problem {
     }
 
     /// What could not be told by its words came from the server.
-    fn as_model(self) -> Problem {
+    fn or_model(self) -> Problem {
         let kind = if self.kind == ErrorKind::Other { ErrorKind::Model } else { self.kind };
         Problem { kind, ..self }
     }

@@ -7,8 +7,8 @@
 mod answer;
 mod schema;
 mod unchanged;
+mod words;
 
-use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::thread;
@@ -42,6 +42,7 @@ use crate::stream::Usage;
 use crate::what::{Question, What};
 use schema::Schema;
 use unchanged::Seen;
+use words::{complaint, with_schema};
 
 /// Between two looks at the job.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -161,16 +162,6 @@ pub(crate) fn run(cx: Context, global: &Global, args: Args) -> Result<Status, Fa
         found = asking.judge(&rounds[1]);
     }
     answer(&asking, &rounds, found)
-}
-
-/// What is asked, with what form the answer is to have.
-fn with_schema(mut given: Vec<u8>, schema: Option<&Schema>) -> Vec<u8> {
-    if let Some(schema) = schema {
-        let words = "Answer with one JSON value and nothing else: no words before or after it, and no code fence. \
-                     It has to fit this JSON Schema:";
-        given.extend_from_slice(format!("\n\n{words}\n{}\n", schema.text()).as_bytes());
-    }
-    given
 }
 
 /// Why there is no answer.
@@ -317,26 +308,6 @@ impl Asking<'_> {
             given: None,
         }))
     }
-}
-
-/// The prompt of the second job: what is wrong with the answer of the first.
-fn complaint(
-    mut prompt: Vec<u8>,
-    wanted: &Wanted,
-    words: Option<&str>,
-    problems: &[String],
-    schema: &Schema,
-) -> Vec<u8> {
-    let mut text = String::new();
-    if let (None, Some(words)) = (&wanted.session, words) {
-        let _ = write!(text, "\n---\nThis was answered before:\n{words}\n\n");
-    }
-    text.push_str("Your last answer does not fit the JSON Schema:\n");
-    for problem in problems {
-        let _ = writeln!(text, "- {problem}");
-    }
-    prompt.extend_from_slice(text.as_bytes());
-    with_schema(prompt, Some(schema))
 }
 
 fn with_tail(slug: &Slug) -> Slug {
