@@ -259,3 +259,18 @@ fn the_agents_are_listed_with_what_they_can() {
     assert_eq!((&of("once")["resume"], &of("codex")["preset"]), (&false.into(), &"codex".into()));
     assert!(of("bot")["program"].as_str().unwrap().ends_with("/sh"));
 }
+
+#[test]
+fn the_events_of_an_agent_that_talks_without_end_have_a_limit() {
+    let room = room();
+    let config = text(&room.home().join(".config/codex-agents/config.toml"));
+    room.user_config(&format!("{config}[worker]\nlog-cap = \"100kB\"\n"));
+    let words: Vec<serde_json::Value> = (0..2000).map(|n| message(&format!("{n} {}", "x".repeat(300)))).collect();
+    say(&room, "say", &[&[started()][..], &words, &[message("the last"), ended(true)]].concat());
+    room.worker(&["launch", "--name", "a", "--agent", "bot", "--prompt", "x"]).succeeds();
+    assert_eq!(room.ended("a")["state"], "completed");
+    let events = text(&room.folder("a").join("events.jsonl"));
+    assert!(events.len() < 110_000 && events.contains("events-capped"), "{} bytes", events.len());
+    assert!(events.contains("\"good\":true"), "its end is told");
+    assert_eq!(text(&room.folder("a").join("message.md")), "the last");
+}

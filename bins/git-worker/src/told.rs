@@ -64,6 +64,8 @@ pub(crate) struct Told {
     format: Format,
     asked: Option<String>,
     unparsed: u64,
+    /// Bytes of its events that are kept; 0 is all.
+    cap: u64,
 }
 
 impl Told {
@@ -71,7 +73,7 @@ impl Told {
     pub(crate) fn of(record: &Record) -> Option<Told> {
         let format = record.run.format?;
         let ledger = Ledger::new(record.run.usage_before.unwrap_or_default());
-        Some(Told { ledger, format, asked: record.run.session_asked.clone(), unparsed: 0 })
+        Some(Told { ledger, format, asked: record.run.session_asked.clone(), unparsed: 0, cap: record.rules.log_cap })
     }
 
     /// Takes what was heard, writes it down, and returns the signs of progress: milestones, and else the
@@ -83,16 +85,16 @@ impl Told {
                 Heard::Said(said) => {
                     self.ledger.take(&said);
                     if let Some((name, more)) = said.event() {
-                        add(events, name, more, secrets);
+                        self.add(events, name, more, secrets);
                     }
                     if let Said::Message { text } = said {
-                        marks.extend(marks_in(&text, events, secrets));
+                        marks.extend(self.marks_in(&text, events, secrets));
                     }
                 }
                 Heard::Unparsed(text) => {
                     self.unparsed += 1;
                     if self.unparsed <= MOST_UNPARSED {
-                        add(events, "unparsed", json!({ "text": text }), secrets);
+                        self.add(events, "unparsed", json!({ "text": text }), secrets);
                     }
                 }
             }
@@ -175,6 +177,25 @@ impl Told {
         }
     }
 
+    /// Writes an event down as the agent's word.
+    fn add(&self, events: &mut Events, name: &str, mut more: Value, secrets: &Secrets) {
+        clean(&mut more, secrets);
+        events.add_told(name, more, self.cap);
+    }
+
+    /// Finds the milestones in a message; one without any is a sign of progress itself.
+    fn marks_in(&self, text: &str, events: &mut Events, secrets: &Secrets) -> Vec<String> {
+        let milestones = text.lines().filter_map(|line| line.strip_prefix(MILESTONE));
+        let mut marks: Vec<String> = milestones.map(|text| secrets.clean_text(text.trim_end())).collect();
+        for mark in &marks {
+            self.add(events, "milestone", json!({ "text": mark }), secrets);
+        }
+        if marks.is_empty() {
+            marks.push(secrets.clean_text(&first_line(text)));
+        }
+        marks
+    }
+
     /// Keeps the last words beside the record.
     pub(crate) fn keep_message(&self, job: &Job, secrets: &Secrets) {
         let Some(message) = &self.ledger.message else { return };
@@ -186,13 +207,6 @@ impl Told {
     }
 }
 
-/// Writes an event down as the agent's word.
-fn add(events: &mut Events, name: &str, mut more: Value, secrets: &Secrets) {
-    clean(&mut more, secrets);
-    more["source"] = Value::from("agent");
-    events.add(name, more);
-}
-
 /// Takes secrets out of texts: what was escaped in the stream is not any more.
 fn clean(value: &mut Value, secrets: &Secrets) {
     match value {
@@ -201,17 +215,4 @@ fn clean(value: &mut Value, secrets: &Secrets) {
         Value::Object(fields) => fields.values_mut().for_each(|value| clean(value, secrets)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
-}
-
-/// Finds the milestones in a message; one without any is a sign of progress itself.
-fn marks_in(text: &str, events: &mut Events, secrets: &Secrets) -> Vec<String> {
-    let milestones = text.lines().filter_map(|line| line.strip_prefix(MILESTONE));
-    let mut marks: Vec<String> = milestones.map(|text| secrets.clean_text(text.trim_end())).collect();
-    for mark in &marks {
-        add(events, "milestone", json!({ "text": mark }), secrets);
-    }
-    if marks.is_empty() {
-        marks.push(secrets.clean_text(&first_line(text)));
-    }
-    marks
 }
