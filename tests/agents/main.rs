@@ -5,6 +5,8 @@
 //! `SUITE_WHOLE_MATRIX=1` runs every fault with every agent, `SUITE_ROUNDS=20` the stops so often.
 
 mod agent;
+mod api;
+mod ask;
 mod confined;
 mod faults;
 mod hangs;

@@ -61,6 +61,11 @@ impl Room {
         Some(Room { sandbox, agent, server, environment: agent.environment(&server.url, KEY) })
     }
 
+    /// Returns where the server listens.
+    pub(crate) fn url(&self) -> &str {
+        &self.server.url
+    }
+
     /// Prepares a program with the room's environment, in the network where only the server is.
     pub(crate) fn program(&self, words: &[&str]) -> Command {
         let words = self.server.words(words);
