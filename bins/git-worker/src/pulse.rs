@@ -35,8 +35,9 @@ impl Pulse {
         Pulse { of: counts.collect() }
     }
 
-    /// Says whether a later pulse shows life: more than a tick of CPU time and more than a thousandth of the time, or writing.
-    pub(crate) fn shows_life(&self, later: &Pulse, passed: Duration) -> bool {
+    /// Says whether a later pulse shows life: more than a tick of CPU time and more than so many thousandths
+    /// of the time, or writing.
+    pub(crate) fn shows_life(&self, later: &Pulse, passed: Duration, share: u64) -> bool {
         let mut sum = Counts::default();
         for (who, now) in &later.of {
             let before = self.of.get(who).copied().unwrap_or_default();
@@ -45,7 +46,8 @@ impl Pulse {
             sum.writes += now.writes.saturating_sub(before.writes);
             sum.dirtied += now.dirtied.saturating_sub(before.dirtied);
         }
-        let least = (passed.as_millis() as u64 * rustix::param::clock_ticks_per_second() / 1000 / 1000).max(1);
+        let ticks = passed.as_millis() as u64 * rustix::param::clock_ticks_per_second() / 1000;
+        let least = (ticks * share / 1000).max(1);
         sum.ticks > least || sum.dirtied > 0 || sum.written > 8 * sum.writes || sum.written % 8 != 0
     }
 }
@@ -82,12 +84,14 @@ mod tests {
     #[test]
     fn work_is_life_and_waking_up_is_not() {
         let before = pulse(10, 100, 1, 0);
-        let lives = |later: Pulse| before.shows_life(&later, Duration::from_secs(10));
+        let lives = |later: Pulse| before.shows_life(&later, Duration::from_secs(10), 1);
         assert!(!lives(pulse(11, 100, 1, 0)), "a tick is none");
         assert!(lives(pulse(12, 100, 1, 0)) && lives(pulse(10, 101, 2, 0)) && lives(pulse(10, 100, 1, 4096)));
         assert!(!lives(pulse(10, 124, 4, 0)), "an event loop that turns");
-        assert!(!before.shows_life(&pulse(20, 100, 1, 0), Duration::from_secs(1000)), "a tick now and then is none");
-        assert!(Pulse::default().shows_life(&before, Duration::ZERO), "whoever is new has worked");
+        assert!(!before.shows_life(&pulse(20, 100, 1, 0), Duration::from_secs(1000), 1), "a tick now and then is none");
+        assert!(!before.shows_life(&pulse(30, 100, 1, 0), Duration::from_secs(10), 20), "an agent that waits");
+        assert!(before.shows_life(&pulse(31, 100, 1, 0), Duration::from_secs(10), 20));
+        assert!(Pulse::default().shows_life(&before, Duration::ZERO, 1), "whoever is new has worked");
     }
 
     #[test]
@@ -98,6 +102,6 @@ mod tests {
         let path = std::env::temp_dir().join(format!("git-worker-pulse-{}", std::process::id()));
         shared::durable::append_line(&path, "alive").unwrap();
         fs::remove_file(path).unwrap();
-        assert!(before.shows_life(&Pulse::of(&[own]), Duration::ZERO));
+        assert!(before.shows_life(&Pulse::of(&[own]), Duration::ZERO, 1));
     }
 }

@@ -10,6 +10,9 @@ use crate::budget::Budget;
 use crate::guard::{self, Guard};
 use crate::stall::Limits;
 
+/// Thousandths of the time that a processor may be used by a command that does nothing.
+const IDLE: u64 = 1;
+
 /// The settings of a job that runs.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -68,7 +71,7 @@ impl Rules {
     pub(crate) fn stall(&self) -> Option<Limits> {
         let span = |ms: u64| Some(Duration::from_millis(ms)).filter(|span| !span.is_zero());
         let (interrupt, stop) = (span(self.stall_interrupt_ms), span(self.stall_stop_ms));
-        Some(Limits { stall: span(self.stall_ms)?, interrupt, stop })
+        Some(Limits { stall: span(self.stall_ms)?, interrupt, stop, idle_share: IDLE })
     }
 }
 

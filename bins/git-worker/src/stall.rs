@@ -25,6 +25,8 @@ pub(crate) struct Limits {
     pub(crate) interrupt: Option<Duration>,
     /// From there to the end.
     pub(crate) stop: Option<Duration>,
+    /// Thousandths of the time that a processor may be used by who does nothing.
+    pub(crate) idle_share: u64,
 }
 
 /// What is to be done.
@@ -117,7 +119,7 @@ impl Stall {
             self.scanned = self.looked;
         }
         let pulse = Pulse::of(&self.known);
-        if late || self.pulse.shows_life(&pulse, self.silence()) {
+        if late || self.pulse.shows_life(&pulse, self.silence(), self.limits.idle_share) {
             self.pulse = pulse;
             return self.sign();
         }
@@ -169,7 +171,7 @@ mod tests {
     #[test]
     fn each_step_is_taken_once_until_a_sign_of_life() {
         let ms = Duration::from_millis;
-        let limits = Limits { stall: ms(20), interrupt: Some(ms(10)), stop: Some(ms(10)) };
+        let limits = Limits { stall: ms(20), interrupt: Some(ms(10)), stop: Some(ms(10)), idle_share: 1 };
         let mut stall = Stall::new(limits);
         let mut steps = Vec::new();
         let mut run = |stall: &mut Stall, count: usize| {

@@ -54,7 +54,7 @@ pub(crate) struct Held {
     /// What must not be written down.
     pub(crate) secrets: Secrets,
     /// The job may read the prompt in it as long as it lives.
-    _given: Given,
+    given: Given,
     /// Held to the last breath.
     _lock: Lock,
 }
@@ -134,19 +134,8 @@ fn begin(voice: &Output) -> Result<Begun> {
         Ok((child, capture)) => {
             let keeper = Keeper::of(&record);
             let told = Told::of(&record);
-            let mut held = Held {
-                job,
-                record,
-                told,
-                keeper,
-                events,
-                capture,
-                signals,
-                child,
-                secrets,
-                _given: given,
-                _lock: lock,
-            };
+            let mut held =
+                Held { job, record, told, keeper, events, capture, signals, child, secrets, given, _lock: lock };
             match acknowledge(&mut held) {
                 Ok(()) => Ok(Begun::Runs(Box::new(held))),
                 Err(error) => {
@@ -201,6 +190,27 @@ fn spawn(job: &Job, record: &Record, given: &Given, secrets: &Secrets) -> Result
     Ok((child, capture))
 }
 
+/// Starts the agent of a job as at first.
+///
+/// # Errors
+/// When it cannot be started.
+pub(crate) fn begin_again(held: &mut Held) -> Result<()> {
+    let Held { job, record, given, capture, secrets, .. } = held;
+    let prompt_file = given.prompt_path().unwrap_or_else(|| job.path(job::PROMPT));
+    let line = given.words.clone().unwrap_or_else(|| record.command_line());
+    let spawned = spawn::spawn(job, record, line, &prompt_file)?;
+    capture.go_on(spawned.pipes, secrets)?;
+    runs_again(held, spawned.child)
+}
+
+/// Notes another child of a job.
+fn runs_again(held: &mut Held, child: Pid) -> Result<()> {
+    held.child = child;
+    held.record.child = Identity::of(child.as_raw_nonzero().get());
+    held.record.state = State::Running;
+    held.record.save(&held.job.path(job::RECORD))
+}
+
 /// Calls the agent of a job once more, in its session, with words of its own.
 ///
 /// # Errors
@@ -217,10 +227,7 @@ pub(crate) fn go_on(held: &mut Held, words: &str) -> Result<()> {
     if let Some(told) = told {
         told.next_run();
     }
-    held.child = spawned.child;
-    held.record.child = Identity::of(held.child.as_raw_nonzero().get());
-    held.record.state = State::Running;
-    held.record.save(&held.job.path(job::RECORD))
+    runs_again(held, spawned.child)
 }
 
 /// Says that the job runs. The launcher sees to it that the job is on disk; nobody waits for a flush here.

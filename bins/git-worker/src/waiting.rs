@@ -17,11 +17,14 @@ use crate::rules::millis;
 use crate::secrets::Secrets;
 use crate::signals::Signals;
 use crate::stop::Request;
+use crate::stream::Format;
 use crate::supervise::{self, Held};
 use crate::watch::{self, Cause, End};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
+/// An agent that ends before its first word is started so often.
+const MOST_STARTS: u32 = 3;
 /// An agent that waits more often than this waits for nothing.
 const MOST_WAITS: u32 = 100;
 
@@ -43,8 +46,18 @@ pub(crate) struct Waiter<'a> {
 
 /// Watches a job to its end, with the waits that its agent asks for.
 pub(crate) fn watch(held: &mut Held) -> End {
+    let mut starts = 1;
     for _ in 0..MOST_WAITS {
         let end = watch::watch(held);
+        if stumbled(held, &end) && starts < MOST_STARTS {
+            starts += 1;
+            let words = held.capture.complaint().unwrap_or_default().to_owned();
+            held.events.add("started-again", json!({ "text": held.secrets.clean_text(&words) }));
+            match supervise::begin_again(held) {
+                Ok(()) => continue,
+                Err(_) => return end,
+            }
+        }
         let Some(wait) = asked(held, &end) else { return end };
         let line = wait.until.to_string();
         let told = match Waiter::of(held).wait(std::slice::from_ref(&wait.until), Some(wait.timeout)) {
@@ -60,6 +73,14 @@ pub(crate) fn watch(held: &mut Held) -> End {
         }
     }
     watch::watch(held)
+}
+
+/// Says whether opencode ended before its first word: several that start at once get into each other's way in
+/// its database, and one that has said nothing has done nothing.
+fn stumbled(held: &Held, end: &End) -> bool {
+    let failed = end.cause.is_none() && end.status.and_then(|status| status.exit_status()) == Some(1);
+    let run = &held.record.run;
+    failed && run.format == Some(Format::Opencode) && run.session_asked.is_none() && held.capture.lines() == (0, 0)
 }
 
 /// Returns the wait that the agent asks for with its last line, if its run was good and it can be called again.

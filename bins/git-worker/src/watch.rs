@@ -34,6 +34,9 @@ const LOOKS: u32 = 5;
 /// A look at the clock at least this often: the machine may have slept.
 const LONGEST_NAP: Duration = Duration::from_secs(60);
 
+/// Thousandths of the time that an agent uses a processor while it waits for its model: opencode takes 10 of them.
+const IDLE_AGENT: u64 = 20;
+
 /// How it came to the end.
 #[derive(Debug)]
 pub(crate) struct End {
@@ -104,7 +107,11 @@ pub(crate) fn abandon(held: &mut Held) -> End {
 impl Watch<'_> {
     fn new(held: &mut Held) -> Watch<'_> {
         let end = End { status: None, cause: None, left_over: 0, undead: 0 };
-        let stall = held.record.rules.stall().map(Stall::new);
+        let mut limits = held.record.rules.stall();
+        if let Some(limits) = limits.as_mut().filter(|_| held.record.run.format.is_some()) {
+            limits.idle_share = IDLE_AGENT;
+        }
+        let stall = limits.map(Stall::new);
         let (danger, outlived) = (Danger::new(), BTreeSet::new());
         Watch { held, stall, danger, milestone: None, step: now(), warned: false, end, ending: None, outlived }
     }
