@@ -73,7 +73,8 @@ fn after_the_death_of_everything_the_session_goes_on(agent: Agent) {
     let all = marked(&job);
     let pids = all.iter().map(|path| path.file_name().unwrap().to_str().unwrap());
     let words: Vec<&str> = ["kill", "-9", &supervisor].into_iter().chain(pids).collect();
-    room.runs(&words).succeeds();
+    // Some may be gone before their turn: a parent's death, or the heir, was faster.
+    room.runs(&words);
     until("the job is lost", || text(&room.job(&id), "state") == "lost");
     goes_on(&room, &room.job(&id));
     // The supervisor alone: what is left would work on beside the new run.
