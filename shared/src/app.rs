@@ -152,13 +152,25 @@ impl Context {
     /// # Errors
     /// As [`Context::git_in`], and when the index cannot be copied.
     pub fn git_beside(&self, worktree: &Worktree, folder: &Path) -> Result<Git, Failure> {
+        self.git_beside_index(worktree, &worktree.git_dir.join("index"), folder)
+    }
+
+    /// Returns git for one worktree with a copy of another index than its own, such as a hook is given.
+    ///
+    /// # Errors
+    /// As [`Context::git_in`], and when the index cannot be copied.
+    pub fn git_beside_index(&self, worktree: &Worktree, index: &Path, folder: &Path) -> Result<Git, Failure> {
         let copy = folder.join("index");
-        match fs::copy(worktree.git_dir.join("index"), &copy) {
+        let copied = fs::copy(index, &copy).and_then(|_| {
+            // By the time of the index git knows which files it has to read once more: it must stay.
+            let time = fs::metadata(index)?.modified()?;
+            fs::File::options().write(true).open(&copy)?.set_modified(time)
+        });
+        match copied {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                let path = worktree.path.display();
-                Err(Failure::could_not("read", format!("cannot copy the index of '{path}': {e}")))
+                Err(Failure::could_not("read", format!("cannot copy the index '{}': {e}", index.display())))
             }
-            Ok(_) | Err(_) => Ok(self.git_in(worktree)?.env("GIT_INDEX_FILE", copy)),
+            Ok(()) | Err(_) => Ok(self.git_in(worktree)?.env("GIT_INDEX_FILE", copy)),
         }
     }
 

@@ -56,13 +56,11 @@ impl fmt::Display for Finding {
 pub(crate) fn path_text(path: &[u8]) -> String {
     match std::str::from_utf8(path) {
         Ok(text) => text.to_owned(),
-        Err(_) => {
-            path.utf8_chunks().fold(String::new(), |mut text, chunk| {
-                text.push_str(chunk.valid());
-                chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
-                text
-            })
-        }
+        Err(_) => path.utf8_chunks().fold(String::new(), |mut text, chunk| {
+            text.push_str(chunk.valid());
+            chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
+            text
+        }),
     }
 }
 

@@ -2,12 +2,22 @@
 
 mod checks;
 mod cli;
+mod finding;
+mod gate;
 mod hooks;
+mod journal;
 mod note;
+mod outputs;
+mod policy;
+mod render;
+mod report;
 mod run;
 mod show;
+mod sign;
 mod subject;
+mod tree;
 mod verdict;
+mod who;
 
 use std::process::ExitCode;
 

@@ -4,6 +4,7 @@
 //! add` lacks: two writers at once lose nothing. Our own writers queue, so that they need not race.
 //! Lines that are not ours stay as they are.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::thread;
 use std::time::Duration;
@@ -18,7 +19,9 @@ use shared::failure::Failure;
 use shared::folders;
 use shared::repository::Repository;
 
-use crate::verdict::Line;
+use crate::journal::{self, Journal};
+use crate::verdict::{Line, Source};
+use crate::{sign, tree};
 
 /// The ref of the notes.
 pub(crate) const REF: &str = "refs/notes/validate";
@@ -29,15 +32,41 @@ const TRIES: u32 = 200;
 /// A lock of the ref that is older than this belongs to nobody; shorter than the tries take together.
 const STALE: Duration = Duration::from_secs(10);
 
+/// A line of a note, and whose word it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Noted {
+    pub(crate) line: Line,
+    pub(crate) source: Source,
+}
+
 /// Reads the lines of a tree's note that this version understands.
 ///
 /// # Errors
-/// When the notes cannot be read.
-pub(crate) fn read(repository: &Repository, tree: ObjectId) -> Result<Vec<Line>> {
+/// When the notes or the journal cannot be read.
+pub(crate) fn read(cx: &Context, tree: ObjectId) -> Result<Vec<Noted>, Failure> {
+    let repository = cx.repository()?;
     let Some(tip) = repository.tip(REF)? else { return Ok(Vec::new()) };
     let Some(found) = find(repository, tip, tree)? else { return Ok(Vec::new()) };
-    let lines = found.content.split(|byte| *byte == b'\n');
-    Ok(lines.filter_map(parse_line).collect())
+    let vouched = Journal::of(repository)?.vouched(tree)?;
+    let mut noted = Vec::new();
+    let mut doubtful = Vec::new();
+    for bytes in found.content.split(|byte| *byte == b'\n') {
+        let Some(line) = parse_line(bytes) else { continue };
+        let is_own = vouched.contains(&journal::digest(bytes));
+        if !is_own {
+            doubtful.push((noted.len(), journal::digest(bytes)));
+        }
+        noted.push(Noted { line, source: if is_own { Source::Own } else { Source::Foreign } });
+    }
+    if !doubtful.is_empty() {
+        let signed = sign::verified(cx, tree, &found.content)?;
+        for (at, digest) in doubtful {
+            if signed.contains(&digest) {
+                noted[at].source = Source::Signed;
+            }
+        }
+    }
+    Ok(noted)
 }
 
 /// Reads one line; nothing if it is not ours, or of a newer version.
@@ -45,20 +74,68 @@ fn parse_line(line: &[u8]) -> Option<Line> {
     serde_json::from_slice(line).ok().filter(|line: &Line| line.schema == 1)
 }
 
-/// Adds lines to a tree's note; a line for the same check and configuration gives way.
+/// Adds lines to a tree's note; an own line for the same check and configuration gives way.
 ///
 /// # Errors
-/// When objects or the ref cannot be written.
+/// When objects, the ref or the journal cannot be written.
 pub(crate) fn write(cx: &Context, tree: ObjectId, lines: &[Line]) -> Result<(), Failure> {
+    let texts = lines.iter().map(serde_json::to_vec).collect::<Result<Vec<_>, _>>().context("cannot write JSON")?;
+    let signature = sign::sign(cx, tree, &texts)?;
+    // First the journal: a line that nobody vouches for is run again, but a hash without a line is nothing.
+    Journal::of(cx.repository()?)?.vouch(tree, texts.iter().map(Vec::as_slice))?;
+    let added: Vec<Vec<u8>> = texts.into_iter().chain(signature).collect();
+    change(cx, "Verdict by git-validate\n", |old| Ok(vec![(tree, merged(old(tree)?, &added))]))
+}
+
+/// What a change makes of notes: the new content of each tree that it changes.
+pub(crate) type Changed = Vec<(ObjectId, Vec<u8>)>;
+
+/// Changes notes in one commit, again and again until nobody else has changed them meanwhile.
+///
+/// # Errors
+/// When objects or the ref cannot be written, or `edit` fails.
+pub(crate) fn change(
+    cx: &Context,
+    message: &str,
+    edit: impl Fn(&dyn Fn(ObjectId) -> Result<Vec<u8>>) -> Result<Changed>,
+) -> Result<(), Failure> {
     let repository = cx.repository()?;
-    let git = cx.git()?.setting("core.fsync=reference");
+    with_lock(repository, || {
+        attempt(cx, |tip| {
+            let old = |tree| {
+                Ok(tip.map(|tip| find(repository, tip, tree)).transpose()?.flatten().unwrap_or_default().content)
+            };
+            let changed = edit(&old)?;
+            if changed.is_empty() {
+                return Ok(None);
+            }
+            commit(repository, tip, &tip.into_iter().collect::<Vec<_>>(), &changed, message).map(Some)
+        })
+    })
+}
+
+/// Our own writers queue, so that they need not race.
+pub(crate) fn with_lock<T>(repository: &Repository, body: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     let place = folders::cache()?.join("validate").join(repository.key());
     durable::private_folder(&place)?;
     let _queue = Lock::acquire(&place.join("notes.lock"), durable::PATIENCE)?;
+    body()
+}
+
+/// Moves the ref to the commit that `make` makes for what it finds there; nothing if that is nothing.
+///
+/// # Errors
+/// When `make` fails, or the ref cannot be written.
+pub(crate) fn attempt(
+    cx: &Context,
+    make: impl Fn(Option<ObjectId>) -> Result<Option<ObjectId>>,
+) -> Result<(), Failure> {
+    let repository = cx.repository()?;
+    let git = cx.git()?.setting("core.fsync=reference");
     let mut reason = String::new();
     for _ in 0..TRIES {
         let tip = repository.tip(REF)?;
-        let commit = commit(repository, tip, tree, lines)?;
+        let Some(commit) = make(tip)? else { return Ok(()) };
         let old = tip.map_or_else(|| "0".repeat(commit.to_string().len()), |tip| tip.to_string());
         let done = git.ask(["update-ref", "-m", "validate", REF, &commit.to_string(), &old])?;
         if done.code == 0 {
@@ -85,8 +162,9 @@ fn remove_stale_lock(repository: &Repository) {
     }
 }
 
+#[derive(Debug, Default)]
 struct Found {
-    path: String,
+    path: Option<String>,
     content: Vec<u8>,
 }
 
@@ -101,41 +179,79 @@ fn find(repository: &Repository, notes: ObjectId, tree: ObjectId) -> Result<Opti
         let entry = root.lookup_entry_by_path(&path).map_err(|e| anyhow!("'{REF}' is broken: {e:#}"))?;
         if let Some(entry) = entry.filter(|entry| entry.mode().is_blob()) {
             let blob = entry.object().map_err(|e| anyhow!("'{REF}' is broken: {e:#}"))?;
-            return Ok(Some(Found { path, content: blob.data.clone() }));
+            return Ok(Some(Found { path: Some(path), content: blob.data.clone() }));
         }
     }
     Ok(None)
 }
 
-/// Makes the commit of the notes with the new lines; only objects are written, and they are on disk.
-fn commit(repository: &Repository, tip: Option<ObjectId>, tree: ObjectId, lines: &[Line]) -> Result<ObjectId> {
-    let found = match tip {
-        Some(tip) => find(repository, tip, tree)?,
-        None => None,
+/// Lists the trees that have notes.
+///
+/// # Errors
+/// When the notes cannot be read.
+pub(crate) fn trees(repository: &Repository, notes: ObjectId) -> Result<Vec<ObjectId>> {
+    let root = repository.tree_of(notes)?;
+    let files = tree::files(repository, root)?;
+    let id = |file: &tree::File| {
+        let digits: Vec<u8> = file.path.iter().copied().filter(|byte| *byte != b'/').collect();
+        ObjectId::from_hex(&digits).ok()
     };
-    let hex = tree.to_string();
-    let (path, old) = match found {
-        Some(found) => (found.path, found.content),
-        None => (format!("{}/{}", &hex[..2], &hex[2..]), Vec::new()),
-    };
+    Ok(files.iter().filter_map(id).collect())
+}
+
+/// Reads the whole note of a tree as a commit of the notes has it; empty if there is none.
+///
+/// # Errors
+/// When the notes cannot be read.
+pub(crate) fn content(repository: &Repository, notes: ObjectId, tree: ObjectId) -> Result<Vec<u8>> {
+    Ok(find(repository, notes, tree)?.unwrap_or_default().content)
+}
+
+/// Makes a commit of the notes with new contents; only objects are written, and they are on disk.
+///
+/// An empty content takes the note away.
+///
+/// # Errors
+/// When objects cannot be read or written.
+pub(crate) fn commit(
+    repository: &Repository,
+    tip: Option<ObjectId>,
+    parents: &[ObjectId],
+    changed: &[(ObjectId, Vec<u8>)],
+    message: &str,
+) -> Result<ObjectId> {
     let gix = &repository.gix;
     let said = |e: gix::Error| anyhow!("cannot write the verdict: {e:#}");
     let root = match tip {
         Some(tip) => gix.find_object(tip).and_then(|object| object.peel_to_tree()).map_err(said)?.id,
         None => ObjectId::empty_tree(gix.object_hash()),
     };
-    let blob = gix.write_blob(merged(&old, lines)?).map_err(said)?.detach();
     let mut editor = gix.edit_tree(root).map_err(said)?;
-    editor.upsert(path.as_str(), EntryKind::Blob, blob).map_err(said)?;
+    let mut written = Vec::new();
+    let mut folders = BTreeSet::new();
+    for (tree, content) in changed {
+        let hex = tree.to_string();
+        let found = tip.map(|tip| find(repository, tip, *tree)).transpose()?.flatten().and_then(|found| found.path);
+        let path = found.unwrap_or_else(|| format!("{}/{}", &hex[..2], &hex[2..]));
+        if content.is_empty() {
+            editor.remove(path.as_str()).map_err(said)?;
+        } else {
+            let blob = gix.write_blob(content).map_err(said)?.detach();
+            editor.upsert(path.as_str(), EntryKind::Blob, blob).map_err(said)?;
+            written.push(blob);
+        }
+        folders.extend(path.match_indices('/').map(|(at, _)| path[..at].to_owned()));
+    }
     let new_root = editor.write().map_err(said)?.detach();
     let mut signer = gix.clone();
     let signer = signer.committer_or_set_fallback("git-validate", "git-validate@localhost").map_err(said)?;
-    let commit = gix.new_commit_as(signer, signer, "Verdict by git-validate\n", new_root, tip).map_err(said)?.id;
-    let mut written = vec![blob, new_root, commit];
-    // The folders between the root and the note were written as well.
+    let parents = parents.iter().copied();
+    let commit = gix.new_commit_as(signer, signer, message, new_root, parents).map_err(said)?.id;
+    written.extend([new_root, commit]);
+    // The folders between the root and the notes were written as well.
     let root = gix.find_tree(new_root).map_err(said)?;
-    for (at, _) in path.match_indices('/') {
-        let entry = root.lookup_entry_by_path(&path[..at]).map_err(said)?;
+    for folder in folders {
+        let entry = root.lookup_entry_by_path(&folder).map_err(said)?;
         written.extend(entry.map(|entry| entry.object_id()));
     }
     for id in written {
@@ -144,20 +260,18 @@ fn commit(repository: &Repository, tip: Option<ObjectId>, tree: ObjectId, lines:
     Ok(commit)
 }
 
-fn merged(old: &[u8], lines: &[Line]) -> Result<Vec<u8>> {
-    let replaced = |line: &[u8]| {
-        parse_line(line).is_some_and(|known| lines.iter().any(|new| new.check == known.check && new.key == known.key))
-    };
+/// The old note with new lines; an old line of the same check, key and person gives way.
+fn merged(old: Vec<u8>, added: &[Vec<u8>]) -> Vec<u8> {
+    let identity = |line: &[u8]| parse_line(line).map(|line| (line.check, line.key, line.by));
+    let new: Vec<_> = added.iter().filter_map(|line| identity(line)).collect();
+    let replaced = |line: &[u8]| identity(line).is_some_and(|identity| new.contains(&identity));
+    let kept = old.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && !replaced(line));
     let mut text = Vec::new();
-    for line in old.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && !replaced(line)) {
+    for line in kept.chain(added.iter().map(Vec::as_slice)) {
         text.extend_from_slice(line);
         text.push(b'\n');
     }
-    for line in lines {
-        serde_json::to_writer(&mut text, line)?;
-        text.push(b'\n');
-    }
-    Ok(text)
+    text
 }
 
 /// Brings a loose object to disk before a ref names it.

@@ -1,69 +1,43 @@
-//! `git validate show`: the verdict that is noted, and nothing run.
+//! `git validate show`: the verdict that is noted, and no command run.
 
 use shared::app::Context;
 use shared::exit::Status;
 use shared::failure::Failure;
 
-use crate::checks::{self, Check};
-use crate::note;
-use crate::subject::{From, Subject};
-use crate::verdict::{Answer, CheckStatus, Line, Row, Verdict, judge};
+use crate::gate::{Choice, Gate};
+use crate::render::Form;
+use crate::run;
+use crate::subject::From;
+use crate::verdict::Verdict;
 
-/// Show the verdict on a tree as it is noted, without running anything
+/// Show the verdict on a tree as it is noted, without running a command
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     from: From,
+    #[command(flatten)]
+    choice: Choice,
+    /// Judge policies that are not noted, too: they run no command
+    #[arg(long)]
+    policies: bool,
+    #[command(flatten)]
+    form: Form,
 }
 
 pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
-    let checks = checks::configured(cx)?;
-    let subject = args.from.find(cx)?;
-    let lines = note::read(cx.repository()?, subject.tree)?;
-    let answer = noted(subject, &checks, &lines);
-    cx.output.answer(&answer)?;
-    Ok(if answer.verdict == Verdict::Pass { Status::Done } else { Status::No })
-}
-
-/// What the note says of the checks as they are configured now.
-pub(crate) fn noted(subject: Subject, checks: &[Check], lines: &[Line]) -> Answer {
-    let rows: Vec<Row> = checks.iter().map(|check| row(check, lines)).collect();
-    Answer { subject, verdict: judge(&rows), cached: true, checks: rows }
-}
-
-fn row(check: &Check, lines: &[Line]) -> Row {
-    match lines.iter().rev().find(|line| line.check == check.name && line.key == check.key) {
-        Some(line) => of_line(line, true),
-        None => Row {
-            name: check.name.clone(),
-            key: check.key.clone(),
-            status: None,
-            cached: false,
-            duration_ms: None,
-            time: None,
-            reason: None,
-            tail: String::new(),
-        },
+    let mut answers = Vec::new();
+    for from in args.from.each(cx)? {
+        let subject = from.find(cx)?;
+        let gate = Gate::of(cx, &subject, &args.choice)?;
+        let noted = gate.known(cx, subject.tree)?;
+        let mut answer = gate.answer(subject, &noted);
+        if args.policies && !gate.is_empty() {
+            let lines = run::judge_policies(cx, &gate, &answer)?;
+            run::add(&mut answer, &lines);
+        }
+        answers.push(answer);
     }
-}
-
-/// The row of a check that was run, now or before.
-pub(crate) fn of_line(line: &Line, cached: bool) -> Row {
-    Row {
-        name: line.check.clone(),
-        key: line.key.clone(),
-        status: Some(line.status),
-        cached,
-        duration_ms: Some(line.duration_ms),
-        time: Some(line.time),
-        reason: line.reason.clone(),
-        tail: line.tail.clone(),
-    }
-}
-
-impl Row {
-    /// Says whether the result stands; what timed out or could not run is run again.
-    pub(crate) fn is_settled(&self) -> bool {
-        matches!(self.status, Some(CheckStatus::Pass | CheckStatus::Fail | CheckStatus::Skipped))
-    }
+    let all_pass = answers.iter().all(|answer| answer.verdict == Verdict::Pass);
+    args.form.print(cx, &answers, args.from.is_range())?;
+    Ok(if all_pass { Status::Done } else { Status::No })
 }

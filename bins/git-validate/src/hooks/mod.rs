@@ -18,6 +18,8 @@ use shared::failure::Failure;
 use shared::output::Foreign;
 use shared::process::Hooks;
 
+use crate::checks::Stage;
+use crate::gate::Choice;
 use crate::run;
 use crate::subject::From;
 use block::Taken;
@@ -255,7 +257,7 @@ fn folder(cx: &Context) -> Result<PathBuf, Failure> {
 /// Judges what a hook is called for.
 pub(crate) fn called(cx: &Context, args: HookArgs) -> Result<Status, Failure> {
     match args.hook {
-        Hook::PreCommit => run::run(cx, run::Args::of(From::staged())),
+        Hook::PreCommit => run::run(cx, run::Args::of(From::staged(), Choice::of(Stage::PreCommit))),
         Hook::PrePush => {
             for id in pushed()? {
                 if cx.repository()?.tree(&id).is_err() {
@@ -263,7 +265,7 @@ pub(crate) fn called(cx: &Context, args: HookArgs) -> Result<Status, Failure> {
                     cx.output.note(format!("{id} is no commit; not validated"));
                     continue;
                 }
-                let status = run::run(cx, run::Args::of(From::rev(&id)))?;
+                let status = run::run(cx, run::Args::of(From::rev(&id), Choice::of(Stage::PrePush)))?;
                 if status != Status::Done {
                     return Ok(status);
                 }

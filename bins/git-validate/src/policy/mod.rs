@@ -62,6 +62,11 @@ impl Policy {
         format!("policy:{}", self.rule)
     }
 
+    /// Says whether nobody has asked for it.
+    pub(crate) fn is_implicit(&self) -> bool {
+        false
+    }
+
     /// The hash of all that its answer depends on beside the tree: its settings, and for some the base or the message.
     pub(crate) fn key(&self, _scene: Scene<'_>) -> String {
         String::new()

@@ -1,6 +1,9 @@
 //! One check: started, watched, and ended with all that it has started.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::pipe;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
@@ -9,13 +12,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use rustix::process::{Pid, test_kill_process_group};
+use gix::bstr::BString;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open, test_kill_process_group};
 use shared::process::{self, Identity};
 
-use super::output::Capture;
-use super::pool::asked_to_end;
+use super::output::{Capture, Reading};
+use super::reports;
+use super::signals::asked_to_end;
 use super::slot::Slot;
 use crate::checks::Check;
+use crate::finding::Finding;
 use crate::verdict::CheckStatus;
 
 /// Between TERM and KILL.
@@ -23,6 +30,12 @@ pub(super) const GRACE: Duration = Duration::from_secs(1);
 
 /// How long those who were started by a check that has ended may go on.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a signal may wait until it is seen.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The bytes of files on one command line; the system's own bound is 2 MiB with the environment.
+const ARGUMENTS: usize = 256 << 10;
 
 /// What git exports to a hook or an alias beside its own local variables, and a check must not see.
 const EXPORTED: &[&str] = &[
@@ -42,12 +55,31 @@ pub(crate) struct Ended {
     pub(crate) duration: Duration,
     pub(crate) tail: String,
     pub(crate) reason: Option<String>,
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) counts: BTreeMap<String, u64>,
+    pub(crate) log: Option<PathBuf>,
+    /// Whether it is an answer that may be noted.
+    pub(crate) is_answer: bool,
 }
 
 impl Ended {
-    /// The end of a check that had nothing to do.
-    pub(super) fn skipped() -> Ended {
-        Ended { status: CheckStatus::Skipped, duration: Duration::ZERO, tail: String::new(), reason: None }
+    pub(super) fn new(status: CheckStatus, reason: Option<String>) -> Ended {
+        let (findings, counts) = (Vec::new(), BTreeMap::new());
+        Ended {
+            status,
+            duration: Duration::ZERO,
+            tail: String::new(),
+            reason,
+            findings,
+            counts,
+            log: None,
+            is_answer: true,
+        }
+    }
+
+    /// The end of a check that was not begun.
+    pub(super) fn not_run(reason: String) -> Ended {
+        Ended { is_answer: false, ..Ended::new(CheckStatus::Skipped, Some(reason)) }
     }
 
     /// Records that processes of it had to be ended.
@@ -59,51 +91,114 @@ impl Ended {
             None => self.reason = Some(WORDS.to_owned()),
         }
     }
+
+    /// Makes a pass something worse.
+    pub(super) fn spoil(&mut self, status: CheckStatus, reason: String) {
+        if self.status == CheckStatus::Pass {
+            self.status = status;
+            self.reason = Some(reason);
+        }
+    }
+}
+
+/// What a check is run with.
+#[derive(Debug, Clone)]
+pub(super) struct Order<'a> {
+    pub(super) check: &'a Check,
+    /// The files that are passed to it.
+    pub(super) files: Vec<BString>,
+    /// The mark of its processes.
+    pub(super) id: String,
+    /// Where its output goes.
+    pub(super) log: PathBuf,
+    /// When the whole run has to end.
+    pub(super) deadline: Option<Instant>,
 }
 
 /// Runs a check in the slot; nothing if a signal ended it.
-pub(super) fn run(slot: &Slot, tree: &str, check: &Check, id: &str) -> Option<Ended> {
+pub(super) fn run(slot: &Slot, tree: &str, order: &Order<'_>) -> Option<Ended> {
     let begin = Instant::now();
-    let (capture, mut child) = match start(slot, tree, check, id) {
+    let capture = Capture::new(order.log.clone());
+    let mut ended = Ended::new(CheckStatus::Pass, None);
+    if let Err(error) = reports::clear(slot.tree(), &order.check.outputs) {
+        ended.spoil(CheckStatus::Broken, format!("{error:#}"));
+    }
+    for files in batches(&order.files) {
+        if ended.status != CheckStatus::Pass {
+            break;
+        }
+        run_once(slot, tree, order, files, &capture, begin, &mut ended)?;
+    }
+    ended.duration = begin.elapsed();
+    ended.tail = capture.text();
+    ended.log = capture.finish_log();
+    reports::read(slot.tree(), &order.check.outputs, &mut ended);
+    Some(ended)
+}
+
+/// One process of it, for some of the files.
+fn run_once(
+    slot: &Slot,
+    tree: &str,
+    order: &Order<'_>,
+    files: &[BString],
+    capture: &Capture,
+    begin: Instant,
+    ended: &mut Ended,
+) -> Option<()> {
+    let (reading, mut child) = match start(slot, tree, order, files, capture) {
         Ok(started) => started,
-        Err(error) => return Some(broken(begin.elapsed(), format!("{error:#}"))),
+        Err(error) => {
+            ended.spoil(CheckStatus::Broken, format!("{error:#}"));
+            return Some(());
+        }
     };
-    let outcome = watch(&mut child, check.timeout, begin);
-    let duration = begin.elapsed();
-    let mut leak = false;
+    let own = order.check.timeout.map(|timeout| begin + timeout);
+    let outcome = watch(&mut child, own.into_iter().chain(order.deadline).min());
     match outcome {
         Outcome::Exited(_) | Outcome::Unknown(_) => {
-            if !is_quiet(&capture, Pid::from_child(&child)) {
-                leak = true;
-                end(&child, id);
+            if !is_quiet(&reading, Pid::from_child(&child)) {
+                ended.left_behind();
+                end(&child, &order.id);
             }
         }
         Outcome::TimedOut | Outcome::Interrupted => {
-            end(&child, id);
+            end(&child, &order.id);
             let _ = child.wait();
         }
     }
     // Whoever holds the output still is no member of the group and has wiped our mark; he is found at the end.
-    capture.wait_for_end(Duration::from_millis(200));
-    let (status, reason) = match outcome {
+    reading.wait_for_end(Duration::from_millis(200));
+    match outcome {
         Outcome::Interrupted => return None,
-        Outcome::Exited(status) if status.success() => (CheckStatus::Pass, None),
-        Outcome::Exited(status) => (CheckStatus::Fail, Some(words(status))),
+        Outcome::Exited(status) if status.success() => {}
+        Outcome::Exited(status) => ended.spoil(CheckStatus::Fail, words(status)),
         Outcome::TimedOut => {
-            let limit = check.timeout.unwrap_or_default().as_millis();
-            (CheckStatus::TimedOut, Some(format!("ended after {}.{:03} s", limit / 1000, limit % 1000)))
+            let after = begin.elapsed().as_millis();
+            let whole = order.deadline.is_some_and(|deadline| own.is_none_or(|own| deadline < own));
+            let whose = if whole { "; the run as a whole had no more time" } else { "" };
+            let reason = format!("ended after {}.{:03} s{whose}", after / 1000, after % 1000);
+            ended.spoil(CheckStatus::TimedOut, reason);
         }
-        Outcome::Unknown(words) => (CheckStatus::Broken, Some(words)),
-    };
-    let mut ended = Ended { status, duration, tail: capture.text(), reason };
-    if leak {
-        ended.left_behind();
+        Outcome::Unknown(words) => ended.spoil(CheckStatus::Broken, words),
     }
-    Some(ended)
+    Some(())
 }
 
-fn broken(duration: Duration, reason: String) -> Ended {
-    Ended { status: CheckStatus::Broken, duration, tail: String::new(), reason: Some(reason) }
+/// Parts of a list of files that fit a command line; one empty part if there are none.
+fn batches(files: &[BString]) -> Vec<&[BString]> {
+    let mut parts = Vec::new();
+    let mut from = 0;
+    let mut size = 0;
+    for (at, file) in files.iter().enumerate() {
+        if size + file.len() > ARGUMENTS && at > from {
+            parts.push(&files[from..at]);
+            (from, size) = (at, 0);
+        }
+        size += file.len() + 16;
+    }
+    parts.push(&files[from..]);
+    parts
 }
 
 fn words(status: ExitStatus) -> String {
@@ -119,21 +214,23 @@ pub(super) fn mark(id: &str) -> String {
     format!("GIT_VALIDATE_CHECK_ID={id}")
 }
 
-fn start(slot: &Slot, tree: &str, check: &Check, id: &str) -> Result<(Capture, Child)> {
+fn start(slot: &Slot, tree: &str, order: &Order<'_>, files: &[BString], capture: &Capture) -> Result<(Reading, Child)> {
     let (reader, writer) = pipe().context("cannot make a pipe")?;
+    let check = order.check;
     let (program, arguments) = check.command.split_first().context("the check has no command")?;
     let mut command = process::command(in_tree(slot.tree(), program));
-    process::scrub(&mut command).args(arguments).current_dir(slot.tree());
+    process::scrub(&mut command).args(arguments).args(files.iter().map(argument)).current_dir(slot.tree());
     for name in EXPORTED {
         command.env_remove(name);
     }
     command
+        .envs(check.env.iter().map(|(name, value)| (name, value)))
         .env("GIT_CEILING_DIRECTORIES", slot.tree().parent().unwrap_or(Path::new("/")))
         .env("PWD", slot.tree())
         .env("GIT_VALIDATE_TREE", tree)
         .env("GIT_VALIDATE_CHECK", &check.name)
         .env("GIT_VALIDATE_SLOT", slot.marker().display().to_string())
-        .env("GIT_VALIDATE_CHECK_ID", id)
+        .env("GIT_VALIDATE_CHECK_ID", &order.id)
         .stdin(Stdio::null())
         .stdout(writer.try_clone().context("cannot make a pipe")?)
         .stderr(writer)
@@ -141,7 +238,13 @@ fn start(slot: &Slot, tree: &str, check: &Check, id: &str) -> Result<(Capture, C
     let child = command.spawn().with_context(|| format!("cannot start '{}'", program.escape_debug()))?;
     // The command holds the writing ends; with it they go.
     drop(command);
-    Ok((Capture::start(reader), child))
+    Ok((capture.read(reader), child))
+}
+
+/// A path as an argument that no program takes for an option.
+fn argument(path: &BString) -> OsString {
+    let prefix: &[u8] = if path.starts_with(b"-") { b"./" } else { b"" };
+    OsString::from_vec([prefix, path].concat())
 }
 
 /// A program with a folder in its name is one of the tree, wherever we were started.
@@ -156,8 +259,8 @@ enum Outcome {
     Unknown(String),
 }
 
-fn watch(child: &mut Child, timeout: Option<Duration>, begin: Instant) -> Outcome {
-    let mut pause = Duration::from_micros(200);
+fn watch(child: &mut Child, deadline: Option<Instant>) -> Outcome {
+    let handle = pidfd_open(Pid::from_child(child), PidfdFlags::empty());
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return Outcome::Exited(status),
@@ -167,18 +270,25 @@ fn watch(child: &mut Child, timeout: Option<Duration>, begin: Instant) -> Outcom
         if asked_to_end().load(Ordering::Relaxed) != 0 {
             return Outcome::Interrupted;
         }
-        if timeout.is_some_and(|limit| begin.elapsed() >= limit) {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
             return Outcome::TimedOut;
         }
-        thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(10));
+        let pause = left.unwrap_or(LOOK).min(LOOK);
+        match &handle {
+            Ok(handle) => {
+                let limit = Timespec { tv_sec: 0, tv_nsec: i64::from(pause.subsec_nanos()) };
+                let _ = poll(&mut [PollFd::new(handle, PollFlags::IN)], Some(&limit));
+            }
+            Err(_) => thread::sleep(pause.min(Duration::from_millis(5))),
+        }
     }
 }
 
 /// Waits until nobody of an ended check prints or belongs to its group any more; false if somebody stays.
-fn is_quiet(capture: &Capture, group: Pid) -> bool {
+fn is_quiet(reading: &Reading, group: Pid) -> bool {
     let end = Instant::now() + PATIENCE;
-    if !capture.wait_for_end(PATIENCE) {
+    if !reading.wait_for_end(PATIENCE) {
         return false;
     }
     // The cheap question first; a dead process that nobody has reaped still counts there.

@@ -1,10 +1,19 @@
 //! `git validate`: what the note does not answer is run, and noted.
 
 mod child;
+mod exact;
+mod ignored;
+mod live;
 mod output;
 mod own;
 mod pool;
+mod reports;
+mod signals;
 mod slot;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use shared::app::Context;
 use shared::clock;
@@ -12,149 +21,350 @@ use shared::exit::Status;
 use shared::failure::Failure;
 use shared::output::Foreign;
 
-use crate::checks::{self, Check};
-use crate::note;
-use crate::show::{noted, of_line};
+use crate::checks::{Check, PassFiles};
+use crate::gate::{self, Choice, Gate};
+use crate::journal::Journal;
+use crate::policy::{self, Policy};
+use crate::render::{Form, worst};
 use crate::subject::{From, Subject};
-use crate::verdict::{Answer, Line, Verdict, judge};
+use crate::tree::{self, File};
+use crate::verdict::{Answer, CheckStatus, Line, Row, Source, Verdict, bound, judge};
+use crate::{note, who};
 
 use child::Ended;
-use pool::Pool;
+use live::Live;
+use pool::{Job, Pool};
 use slot::Slot;
 
 /// What to judge, and how.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     from: From,
-    /// Run only this check; may be given several times
-    #[arg(long = "check", value_name = "name")]
-    only: Vec<String>,
+    #[command(flatten)]
+    choice: Choice,
     /// Run the checks again, whatever is noted
     #[arg(short, long)]
     force: bool,
+    /// Neither look for the verdict in the note nor write it there
+    #[arg(long)]
+    no_cache: bool,
+    /// After the first check that does not pass, begin no other
+    #[arg(long)]
+    fail_fast: bool,
+    /// As many checks at the same time, instead of validate.jobs
+    #[arg(short, long, value_name = "n")]
+    jobs: Option<usize>,
+    /// Show all that the checks print
+    #[arg(short, long)]
+    verbose: bool,
+    /// Tell as JSON, a line for each event while the checks run, and the answer as the last
+    #[arg(long)]
+    jsonl: bool,
+    #[command(flatten)]
+    form: Form,
     /// Say which checks would run and run none
     #[arg(short = 'n', long)]
     dry_run: bool,
 }
 
 impl Args {
-    /// Judges one subject by all checks, as a hook does.
-    pub(crate) fn of(from: From) -> Args {
-        Args { from, only: Vec::new(), force: false, dry_run: false }
+    /// Judges one subject, as a hook does.
+    pub(crate) fn of(from: From, choice: Choice) -> Args {
+        Args { from, choice, ..Args::default() }
     }
 
     /// Says whether anything of it was asked for.
     pub(crate) fn is_given(&self) -> bool {
-        self.from.is_given() || !self.only.is_empty() || self.force || self.dry_run
+        let switches = [self.force, self.no_cache, self.fail_fast, self.verbose, self.jsonl, self.dry_run];
+        self.from.is_given()
+            || self.choice.is_given()
+            || self.form.is_given()
+            || self.jobs.is_some()
+            || switches.contains(&true)
     }
 }
 
 pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
-    let checks = chosen(checks::configured(cx)?, &args.only)?;
-    let subject = args.from.find(cx)?;
-    let (answer, recorded) = judge_subject(cx, &args, &checks, subject)?;
-    cx.output.answer(&answer)?;
+    let mut answers = Vec::new();
+    let mut recorded = Ok(());
+    for from in args.from.each(cx)? {
+        let subject = from.find(cx)?;
+        let (answer, kept) = judge_subject(cx, &args, subject)?;
+        recorded = recorded.and(kept);
+        let stop = args.fail_fast && answer.verdict != Verdict::Pass;
+        answers.push(answer);
+        if stop {
+            break;
+        }
+    }
+    if args.jsonl {
+        answers.iter().try_for_each(|answer| cx.output.document(answer))?;
+    } else {
+        args.form.print(cx, &answers, args.from.is_range())?;
+    }
     // What was found out is told, also when it could not be kept.
     recorded?;
     if args.dry_run {
         return Ok(Status::Done);
     }
-    Ok(match answer.verdict {
+    Ok(match worst(&answers) {
         Verdict::Pass => Status::Done,
         Verdict::Fail | Verdict::TimedOut | Verdict::None => Status::No,
         Verdict::Broken | Verdict::NoChecks => Status::CouldNot,
     })
 }
 
-fn chosen(checks: Vec<Check>, only: &[String]) -> Result<Vec<Check>, Failure> {
-    if checks.is_empty() {
-        return Err(Failure::could_not("no-checks", "no checks are configured, so nothing can be validated")
-            .hint("add [[checks]] to .codex-agent/config.toml; 'git task init' makes it with an example"));
-    }
-    if let Some(unknown) = only.iter().find(|name| !checks.iter().any(|check| check.name == **name)) {
-        let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
-        return Err(Failure::usage(format!(
-            "there is no check '{}'; there are {}",
-            unknown.escape_debug(),
-            names.join(", ")
-        )));
-    }
-    Ok(checks.into_iter().filter(|check| only.is_empty() || only.contains(&check.name)).collect())
-}
-
 type Recorded = Result<(), Failure>;
 
-fn judge_subject(cx: &Context, args: &Args, checks: &[Check], subject: Subject) -> Result<(Answer, Recorded), Failure> {
-    let lines = if args.force { Vec::new() } else { note::read(cx.repository()?, subject.tree)? };
-    let mut answer = noted(subject, checks, &lines);
-    let open: Vec<&Check> =
-        checks.iter().zip(&answer.checks).filter(|(_, row)| !row.is_settled()).map(|(check, _)| check).collect();
-    if open.is_empty() {
+fn judge_subject(cx: &Context, args: &Args, subject: Subject) -> Result<(Answer, Recorded), Failure> {
+    let gate = Gate::of(cx, &subject, &args.choice)?;
+    if gate.is_empty() {
+        return Err(Failure::could_not("no-checks", "no checks are configured, so nothing can be validated")
+            .hint("'git validate init' proposes some for what is in this repository"));
+    }
+    let noted = if args.force || args.no_cache { Vec::new() } else { gate.known(cx, subject.tree)? };
+    let mut answer = gate.answer(subject, &noted);
+    let is_open = |row: &Row| !row.is_settled();
+    if args.dry_run || !answer.checks.iter().any(is_open) {
+        // What would run counts as not run.
+        answer.checks.iter_mut().filter(|row| is_open(row)).for_each(|row| row.status = None);
+        answer.verdict = judge(&answer.checks);
         return Ok((answer, Ok(())));
     }
-    if args.dry_run {
-        // What would run counts as not run.
-        let lines: Vec<Line> =
-            lines.into_iter().filter(|line| !open.iter().any(|check| check.name == line.check)).collect();
-        return Ok((noted(answer.subject, checks, &lines), Ok(())));
-    }
     args.from.note_changes(cx);
-    let results = run_checks(cx, &answer.subject, &open)?;
-    // What has ended is worth keeping, also when a signal has ended the rest.
-    let recorded = if results.is_empty() { Ok(()) } else { note::write(cx, answer.subject.tree, &results) };
-    pool::refuse_if_interrupted()?;
-    for line in &results {
-        if let Some(row) = answer.checks.iter_mut().find(|row| row.name == line.check) {
-            *row = of_line(line, false);
-        }
-    }
+    let mut lines = judge_policies(cx, &gate, &answer)?;
+    add(&mut answer, &lines);
+    let checked = run_checks(cx, args, &gate, &mut answer)?;
+    lines.extend(checked);
     answer.cached = false;
+    // What has ended is worth keeping, also when a signal has ended the rest.
+    let recorded = if args.no_cache { Ok(()) } else { record(cx, &gate, &answer.subject, &lines) };
+    signals::refuse_if_interrupted()?;
     answer.verdict = judge(&answer.checks);
     Ok((answer, recorded))
 }
 
-/// Runs the checks whose business the tree is; the rest is skipped, and what a signal ended is left out.
-fn run_checks(cx: &Context, subject: &Subject, open: &[&Check]) -> Result<Vec<Line>, Failure> {
-    let paths =
-        if open.iter().any(|check| !check.paths.is_empty()) { checks::paths_of(cx, subject.tree)? } else { Vec::new() };
-    let mut concerned = Vec::new();
-    for check in open {
-        if check.concerns(&paths)? {
-            concerned.push(*check);
-        }
+/// Judges the policies that have no answer yet.
+///
+/// # Errors
+/// When the tree cannot be read.
+pub(crate) fn judge_policies(cx: &Context, gate: &Gate, answer: &Answer) -> Result<Vec<Line>, Failure> {
+    let is_open = |name: &str| answer.checks.iter().any(|row| row.name == name && !row.is_settled());
+    let open: Vec<&(Policy, String)> = gate.policies.iter().filter(|(policy, _)| is_open(&policy.name())).collect();
+    if open.is_empty() {
+        return Ok(Vec::new());
     }
-    let ended = if concerned.is_empty() { Vec::new() } else { run_concerned(cx, subject, &concerned)? };
-    let lines = open.iter().filter_map(|check| match concerned.iter().position(|other| other.name == check.name) {
-        Some(at) => ended[at].as_ref().map(|ended| line(check, ended)),
-        None => Some(line(check, &Ended::skipped())),
+    let begin = std::time::Instant::now();
+    let policies: Vec<&Policy> = open.iter().map(|(policy, _)| policy).collect();
+    let outcomes = policy::judge(gate::scene(cx, &answer.subject), &policies)?;
+    let duration = begin.elapsed() / u32::try_from(open.len()).unwrap_or(1).max(1);
+    let lines = open.iter().zip(outcomes).map(|((policy, key), outcome)| {
+        let mut line = line(&policy.name(), key, &Ended { duration, ..Ended::of(outcome) });
+        bound(&mut line.findings, &mut line.counts);
+        line
     });
     Ok(lines.collect())
 }
 
-fn run_concerned(cx: &Context, subject: &Subject, checks: &[&Check]) -> Result<Vec<Option<Ended>>, Failure> {
-    let slot = Slot::take(cx)?;
-    slot.fill(cx, subject)?;
-    let ended = Pool::new(cx, &slot, subject)?.run(checks)?;
-    let changed = slot.changed(cx);
-    if let Some(first) = changed.first() {
-        let first = Foreign(first);
-        let more = if changed.len() == 1 { String::new() } else { format!(" and {} more", changed.len() - 1) };
-        cx.output.warn(format!("the checks changed files of the tree, in their copy: '{first}'{more}"));
+/// Puts results into an answer.
+pub(crate) fn add(answer: &mut Answer, lines: &[Line]) {
+    for line in lines {
+        if let Some(row) = answer.checks.iter_mut().find(|row| row.name == line.check) {
+            *row = Row::of(line, Source::Own, false);
+        }
     }
-    slot.release();
-    Ok(ended)
+    answer.verdict = judge(&answer.checks);
 }
 
-fn line(check: &Check, ended: &Ended) -> Line {
+/// Runs the checks that have no answer yet and puts it into the rows; what may be noted is returned.
+fn run_checks(cx: &Context, args: &Args, gate: &Gate, answer: &mut Answer) -> Result<Vec<Line>, Failure> {
+    let is_open = |name: &str| answer.checks.iter().any(|row| row.name == name && !row.is_settled());
+    let open: Vec<&(Check, String)> = gate.checks.iter().filter(|(check, _)| is_open(&check.name)).collect();
+    let mut lines = Vec::new();
+    let mut jobs = Vec::new();
+    let files = Files::of(cx, &answer.subject, &open)?;
+    for (check, key) in &open {
+        match files.of_check(check) {
+            None => {
+                let line = line(&check.name, key, &Ended::nothing_to_do());
+                lines.push(line);
+            }
+            Some(files) => {
+                let not_passed = |need: &&String| {
+                    let row = answer.checks.iter().find(|row| row.name == **need);
+                    row.is_some_and(|row| row.status == Some(CheckStatus::Fail))
+                };
+                jobs.push(Job { check, files, blocked: check.needs.iter().find(not_passed).cloned() });
+            }
+        }
+    }
+    add(answer, &lines);
+    let is_failed = answer.checks.iter().any(|row| row.status == Some(CheckStatus::Fail));
+    if jobs.is_empty() || (args.fail_fast && is_failed) {
+        return Ok(lines);
+    }
+    let ended = Run { cx, args, subject: &answer.subject }.run(&jobs)?;
+    for (job, ended) in jobs.iter().zip(ended) {
+        let Some(ended) = ended else { continue };
+        let Some((check, key)) = open.iter().find(|(check, _)| check.name == job.check.name) else { continue };
+        let line = line(&check.name, key, &ended);
+        if let Some(row) = answer.checks.iter_mut().find(|row| row.name == check.name) {
+            *row = Row { log: ended.log.clone(), ..Row::of(&line, Source::Own, false) };
+        }
+        if ended.is_answer {
+            lines.push(line);
+        }
+    }
+    Ok(lines)
+}
+
+/// Keeps what was found out: in the tree's note, and by their keys what holds in other trees as well.
+fn record(cx: &Context, gate: &Gate, subject: &Subject, lines: &[Line]) -> Recorded {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let journal = Journal::of(cx.repository()?)?;
+    for (check, _) in gate.checks.iter().filter(|(check, _)| !check.inputs.mean_all()) {
+        if let Some(line) = lines.iter().find(|line| line.check == check.name && line.status.is_settled()) {
+            journal.keep_by_inputs(line)?;
+        }
+    }
+    note::write(cx, subject.tree, lines)
+}
+
+fn line(name: &str, key: &str, ended: &Ended) -> Line {
     Line {
         schema: 1,
-        check: check.name.clone(),
-        key: check.key.clone(),
+        check: name.to_owned(),
+        key: key.to_owned(),
         status: ended.status,
         duration_ms: ended.duration.as_millis().try_into().unwrap_or(u64::MAX),
-        tail: ended.tail.clone(),
+        tail: if ended.status == CheckStatus::Pass { String::new() } else { ended.tail.clone() },
         reason: ended.reason.clone(),
+        findings: ended.findings.clone(),
+        counts: ended.counts.clone(),
+        by: who::am_i(),
         time: clock::now(),
+        review: None,
+    }
+}
+
+/// The files of a tree, as far as checks ask for them.
+struct Files {
+    all: Vec<File>,
+    changed: Vec<File>,
+}
+
+impl Files {
+    fn of(cx: &Context, subject: &Subject, open: &[&(Check, String)]) -> Result<Files, Failure> {
+        let repository = cx.repository()?;
+        let asks = |check: &Check| check.pass_files != PassFiles::None || !check.files.mean_all();
+        let all =
+            if open.iter().any(|(check, _)| asks(check)) { tree::files(repository, subject.tree)? } else { Vec::new() };
+        let changed = if open.iter().any(|(check, _)| check.pass_files == PassFiles::Changed) {
+            tree::differing(repository, subject.base, subject.tree)?
+        } else {
+            Vec::new()
+        };
+        Ok(Files { all, changed })
+    }
+
+    /// The files to pass to a check; nothing if none is its business.
+    fn of_check(&self, check: &Check) -> Option<Vec<gix::bstr::BString>> {
+        let of = |files: &[File]| -> Vec<gix::bstr::BString> {
+            let meant = files.iter().filter(|file| !file.mode.is_commit() && check.files.mean(&file.path));
+            meant.map(|file| file.path.clone()).collect()
+        };
+        match check.pass_files {
+            PassFiles::None if check.files.mean_all() => Some(Vec::new()),
+            PassFiles::None => self.all.iter().any(|file| check.files.mean(&file.path)).then(Vec::new),
+            PassFiles::All => Some(of(&self.all)).filter(|files| !files.is_empty()),
+            PassFiles::Changed => Some(of(&self.changed)).filter(|files| !files.is_empty()),
+        }
+    }
+}
+
+/// One run in a slot.
+struct Run<'a> {
+    cx: &'a Context,
+    args: &'a Args,
+    subject: &'a Subject,
+}
+
+impl Run<'_> {
+    /// Runs jobs side by side; if files of the tree were changed, one after the other, so that it is known by whom.
+    fn run(&self, jobs: &[Job<'_>]) -> Result<Vec<Option<Ended>>, Failure> {
+        let cx = self.cx;
+        let slot = Slot::take(cx)?;
+        slot.fill(cx, self.subject)?;
+        let logs = logs(cx, self.subject)?;
+        let live = Live::new(cx, jobs.len(), self.args.jsonl);
+        let pool = || Pool::new(cx, &slot, self.subject, logs.clone(), self.args.fail_fast, &live);
+        let mut ended = pool()?.wide(self.args.jobs).run(jobs)?;
+        let mut changed = slot.changed(cx, self.subject);
+        if !changed.is_empty() && jobs.len() > 1 && signals::refuse_if_interrupted().is_ok() {
+            cx.output.note("a check changed files of the tree, in its copy; they run again, one by one, to see which");
+            for (at, job) in jobs.iter().enumerate() {
+                if ended[at].as_ref().is_none_or(|ended| !ended.is_answer) || signals::refuse_if_interrupted().is_err()
+                {
+                    continue;
+                }
+                slot.fill(cx, self.subject)?;
+                ended[at] = pool()?.run(std::slice::from_ref(job))?.pop().flatten();
+                changed = slot.changed(cx, self.subject);
+                self.blame(&mut ended[at], &changed);
+            }
+        } else if let Some(only) = ended.first_mut().filter(|_| jobs.len() == 1) {
+            self.blame(only, &changed);
+        }
+        live.finish();
+        self.show_logs(jobs, &mut ended)?;
+        slot.release();
+        let _ = fs::remove_dir(&logs);
+        Ok(ended)
+    }
+
+    /// A check that changes what it judges has not judged the tree.
+    fn blame(&self, ended: &mut Option<Ended>, changed: &[String]) {
+        let (Some(first), Some(ended)) = (changed.first(), ended) else { return };
+        let more = if changed.len() == 1 { String::new() } else { format!(" and {} more", changed.len() - 1) };
+        ended.spoil(CheckStatus::Fail, format!("changed files of the tree, in its copy: '{}'{more}", Foreign(first)));
+    }
+
+    /// Shows the output of each check whole and in order, if asked, and keeps the logs of those that did not pass.
+    fn show_logs(&self, jobs: &[Job<'_>], ended: &mut [Option<Ended>]) -> Result<(), Failure> {
+        for (job, ended) in jobs.iter().zip(ended) {
+            let Some(ended) = ended else { continue };
+            let Some(log) = &ended.log else { continue };
+            if self.args.verbose && !self.args.jsonl && !self.cx.output.is_json() {
+                let text = fs::read(log).unwrap_or_default();
+                let text = String::from_utf8_lossy(&text);
+                self.cx.output.note(format!("--- {} ({})\n{}", job.check.name, ended.status.word(), text.trim_end()));
+            }
+            if ended.status == CheckStatus::Pass {
+                let _ = fs::remove_file(log);
+                ended.log = None;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A folder of its own for the logs of a run, made with the first of them.
+fn logs(cx: &Context, subject: &Subject) -> Result<PathBuf, Failure> {
+    let folder: &Path = &Journal::of(cx.repository()?)?.folder().join("logs");
+    let time = clock::now().strftime("%Y%m%dT%H%M%SZ");
+    Ok(folder.join(format!("{time}-{}-{}", crate::verdict::short(&subject.tree), std::process::id())))
+}
+
+impl Ended {
+    fn of(outcome: policy::Outcome) -> Ended {
+        let counts: BTreeMap<String, u64> = outcome.counts;
+        Ended { findings: outcome.findings, counts, ..Ended::new(outcome.status, outcome.reason) }
+    }
+
+    fn nothing_to_do() -> Ended {
+        Ended::new(CheckStatus::Skipped, None)
     }
 }

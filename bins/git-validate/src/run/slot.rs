@@ -21,7 +21,8 @@ use shared::failure::Failure;
 use shared::folders;
 use shared::process::{self, Git};
 
-use super::own;
+use super::{exact, ignored, own};
+use crate::finding::path_text;
 use crate::subject::Subject;
 
 /// More runs than this at once are refused.
@@ -42,6 +43,9 @@ const SETTINGS: &[&str] = &[
 
 /// Lists what is neither in the index nor ignored, empty folders included.
 const MORE: [&str; 4] = ["ls-files", "--others", "--exclude-standard", "--directory"];
+
+/// Lists what is ignored, whole folders where that can be said.
+const IGNORED: [&str; 6] = ["ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"];
 
 /// A slot that is ours until it is dropped.
 #[derive(Debug)]
@@ -101,20 +105,20 @@ impl Slot {
     }
 
     /// Lists the files of the tree that the checks have changed, and says nothing of others.
-    pub(super) fn changed(&self, cx: &Context) -> Vec<String> {
+    pub(super) fn changed(&self, cx: &Context, subject: &Subject) -> Vec<String> {
+        let hash = subject.tree.kind();
+        if exact::is_unchanged(&self.tree, &self.folder.join("index"), hash).unwrap_or(false) {
+            return Vec::new();
+        }
         let changed = self.git(cx).and_then(|git| {
             let differ = ["diff-files", "--ignore-submodules=all", "--name-only", "-z"];
-            let seeming = self.run(&git, differ)?;
-            if seeming.is_empty() {
-                return Ok(seeming);
-            }
             // Of some only the times may have changed.
             let _ = self.run(&git, ["update-index", "-q", "--refresh"]);
             self.run(&git, differ)
         });
         let changed = changed.unwrap_or_default();
         let paths = changed.split(|byte| *byte == 0).filter(|path| !path.is_empty());
-        paths.map(|path| String::from_utf8_lossy(path).into_owned()).collect()
+        paths.map(path_text).collect()
     }
 
     /// Says that the run ended in order.
@@ -126,17 +130,39 @@ impl Slot {
         remove(&self.folder.join("index.lock"))?;
         let own = self.tree.join(".git");
         remove(&own)?;
+        let rules = ignored::Rules::of(cx);
+        if !self.is_exact(subject, &rules)? {
+            self.mend(cx, subject, &rules)?;
+        }
+        own::make(cx, subject, &own)?;
+        fs::copy(self.folder.join("index"), own.join("index")).context("cannot copy the index of the slot")?;
+        Ok(())
+    }
+
+    /// Says whether the files are already what they have to be; asks no git.
+    fn is_exact(&self, subject: &Subject, rules: &ignored::Rules) -> Result<bool> {
+        let Ok(seen) = exact::look(&self.tree, &self.folder.join("index"), subject.tree) else { return Ok(false) };
+        Ok(!seen.changed && ignored::covers(&self.folder, &self.tree, rules, &seen))
+    }
+
+    /// Makes the files what they have to be, by git.
+    fn mend(&self, cx: &Context, subject: &Subject, rules: &ignored::Rules) -> Result<()> {
         let git = self.git(cx)?;
         let tree = subject.tree.to_string();
         self.run(&git, ["read-tree", "--reset", "-u", &tree])?;
+        if self.is_exact(subject, rules)? {
+            return Ok(());
+        }
         if !self.run(&git, MORE)?.is_empty() {
             self.run(&git, ["clean", "-q", "-ffd"])?;
             ensure!(self.run(&git, MORE)?.is_empty(), "there are files that are not in the tree");
         }
         self.remove_what_git_passes_over(cx)?;
         self.prove(&git, &tree)?;
-        own::make(cx, subject, &own)?;
-        fs::copy(self.folder.join("index"), own.join("index")).context("cannot copy the index of the slot")?;
+        if let Ok(seen) = exact::look(&self.tree, &self.folder.join("index"), subject.tree) {
+            let ignored = self.run(&git, IGNORED)?;
+            ignored::save(&self.folder, rules, &seen, &ignored);
+        }
         Ok(())
     }
 

@@ -1,26 +1,24 @@
 //! What is judged: always a tree, wherever it comes from.
 //!
-//! The index and the worktree are read through a private copy of the index, so that nothing of the
-//! user's is written, whatever ends us.
+//! The worktree, and an index that git has to read, are read through a private copy of the index,
+//! so that nothing of the user's is written, whatever ends us.
 
-use std::fmt;
+mod index;
+
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use gix::ObjectId;
 use serde::{Serialize, Serializer};
 use shared::app::Context;
 use shared::failure::Failure;
-use shared::output::Foreign;
 use shared::process::Git;
 use shared::repository::{Repository, Worktree};
-
-use crate::verdict::short;
 
 /// Where to take the tree from.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct From {
-    /// Commit or tree to judge; HEAD if not given
+    /// Commit or tree to judge, or a range A..B of commits; HEAD if not given
     #[arg(value_name = "rev", conflicts_with_all = ["worktree", "staged"])]
     rev: Option<String>,
     /// Judge the worktree as it is: changed and untracked files included, ignored ones not
@@ -29,6 +27,9 @@ pub(crate) struct From {
     /// Judge the index as it is
     #[arg(long)]
     staged: bool,
+    /// What changes are counted from; HEAD for the index and the worktree, the first parent for a commit
+    #[arg(long, value_name = "rev")]
+    base: Option<String>,
 }
 
 /// What is judged.
@@ -42,6 +43,12 @@ pub(crate) struct Subject {
     pub(crate) commit: Option<ObjectId>,
     #[serde(serialize_with = "as_text_always")]
     pub(crate) tree: ObjectId,
+    /// The tree that changes are counted from; nothing at the beginning of a history.
+    #[serde(serialize_with = "as_text")]
+    pub(crate) base: Option<ObjectId>,
+    /// The message of the commit that is judged.
+    #[serde(skip)]
+    pub(crate) message: Option<Vec<u8>>,
 }
 
 /// What kind of thing the tree was taken from.
@@ -52,18 +59,6 @@ pub(crate) enum Kind {
     Tree,
     Staged,
     Worktree,
-}
-
-impl fmt::Display for Subject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tree = short(&self.tree);
-        match (self.kind, &self.commit) {
-            (Kind::Commit, Some(commit)) => write!(f, "{} (commit {}, tree {tree})", Foreign(&self.rev), short(commit)),
-            (Kind::Commit | Kind::Tree, _) => write!(f, "tree {tree}"),
-            (Kind::Staged, _) => write!(f, "the index (tree {tree})"),
-            (Kind::Worktree, _) => write!(f, "the worktree (tree {tree})"),
-        }
-    }
 }
 
 impl From {
@@ -79,43 +74,87 @@ impl From {
 
     /// Says whether anything was asked for.
     pub(crate) fn is_given(&self) -> bool {
-        self.rev.is_some() || self.worktree || self.staged
+        self.rev.is_some() || self.worktree || self.staged || self.base.is_some()
+    }
+
+    /// Sets what changes are counted from.
+    pub(crate) fn since(self, base: Option<String>) -> From {
+        From { base, ..self }
+    }
+
+    /// Says whether a range of commits is asked for.
+    pub(crate) fn is_range(&self) -> bool {
+        self.rev.as_deref().is_some_and(|rev| rev.contains("..") && !rev.starts_with('-'))
+    }
+
+    /// The subjects one by one: the commits of a range, the oldest first, or the only one.
+    ///
+    /// # Errors
+    /// When the range is none, or empty.
+    pub(crate) fn each(&self, cx: &Context) -> Result<Vec<From>, Failure> {
+        let Some(rev) = self.rev.as_deref().filter(|_| self.is_range()) else { return Ok(vec![self.clone()]) };
+        let listed = cx.git()?.reading().ask(["rev-list", "--reverse", "--end-of-options", rev, "--"])?;
+        if listed.code != 0 {
+            let words = format!("'{}' names no range of commits here", rev.escape_debug());
+            return Err(Failure::could_not("unknown-revision", words));
+        }
+        let commits: Vec<From> = listed.text().lines().map(|id| From::rev(id).since(self.base.clone())).collect();
+        if commits.is_empty() {
+            return Err(Failure::could_not("empty-range", format!("there is no commit in '{}'", rev.escape_debug())));
+        }
+        Ok(commits)
     }
 
     /// Finds the tree.
     pub(crate) fn find(&self, cx: &Context) -> Result<Subject, Failure> {
         let repository = cx.repository()?;
-        if self.worktree || self.staged {
-            return self.of_index(cx, repository);
+        let mut subject =
+            if self.worktree || self.staged { self.of_index(cx, repository)? } else { self.of_rev(repository)? };
+        if let Some(base) = &self.base {
+            subject.base = Some(repository.tree(base)?);
         }
+        Ok(subject)
+    }
+
+    fn of_rev(&self, repository: &Repository) -> Result<Subject, Failure> {
         let rev = self.rev.as_deref().unwrap_or("HEAD");
         let tree = repository.tree(rev)?;
-        let commit = repository.commit(rev).ok();
-        let kind = if commit.is_some() { Kind::Commit } else { Kind::Tree };
-        Ok(Subject { kind, rev: rev.to_owned(), commit: commit.or_else(|| repository.commit("HEAD").ok()), tree })
+        let head = || repository.commit("HEAD").ok();
+        let Ok(id) = repository.commit(rev) else {
+            let (rev, commit) = (rev.to_owned(), head());
+            return Ok(Subject { kind: Kind::Tree, rev, commit, tree, base: None, message: None });
+        };
+        let commit = repository.gix.find_commit(id).map_err(|e| anyhow!("cannot read the commit {id}: {e:#}"))?;
+        let parent = commit.parent_ids().next().map(|parent| repository.tree_of(parent.detach())).transpose();
+        // In a shallow repository the parent is not there: nothing to compare with.
+        let base = parent.ok().flatten();
+        let message = commit.message_raw().map(|message| message.to_vec()).ok();
+        Ok(Subject { kind: Kind::Commit, rev: rev.to_owned(), commit: Some(id), tree, base, message })
     }
 
     fn of_index(&self, cx: &Context, repository: &Repository) -> Result<Subject, Failure> {
         let worktree = own_worktree(repository)?;
+        let index = index_file(repository, &worktree);
+        let known = if self.worktree { None } else { index::tree(repository, &index) };
+        let tree = match known {
+            Some(tree) => tree,
+            None => self.ask_git(cx, &worktree, &index)?,
+        };
+        let (kind, rev) = if self.worktree { (Kind::Worktree, "worktree") } else { (Kind::Staged, "index") };
+        let commit = repository.commit("HEAD").ok();
+        let base = commit.map(|commit| repository.tree_of(commit)).transpose()?;
+        Ok(Subject { kind, rev: rev.to_owned(), commit, tree, base, message: None })
+    }
+
+    fn ask_git(&self, cx: &Context, worktree: &Worktree, index: &Path) -> Result<ObjectId, Failure> {
         let place =
             tempfile::Builder::new().prefix("git-validate-").tempdir().context("cannot create a temporary folder")?;
-        let copy = place.path().join("index");
-        let index = index_file(repository, &worktree);
-        match std::fs::copy(&index, &copy) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Failure::could_not("read", format!("cannot copy the index '{}': {e}", index.display())));
-            }
-            Ok(_) | Err(_) => {}
-        }
-        let git = cx.git_in(&worktree)?.reading().env("GIT_INDEX_FILE", &copy);
         // A split index would write its other half into the user's git folder.
-        let git = git.setting("core.splitIndex=false");
+        let git = cx.git_beside_index(worktree, index, place.path())?.reading().setting("core.splitIndex=false");
         if self.worktree {
             git.run(["add", "--all"]).context("cannot read the worktree")?;
         }
-        let tree = write_tree(&git)?;
-        let (kind, rev) = if self.worktree { (Kind::Worktree, "worktree") } else { (Kind::Staged, "index") };
-        Ok(Subject { kind, rev: rev.to_owned(), commit: repository.commit("HEAD").ok(), tree })
+        write_tree(&git)
     }
 
     /// Says that there is work which the default, HEAD, does not hold.

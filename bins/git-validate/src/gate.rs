@@ -1,0 +1,152 @@
+//! What is asked of one subject: the checks and policies, each with its key, and what is known of them.
+
+use anyhow::Result;
+use gix::ObjectId;
+use shared::app::Context;
+use shared::failure::Failure;
+
+use crate::checks::key::Keys;
+use crate::checks::{self, Check, Stage};
+use crate::journal::Journal;
+use crate::note::{self, Noted};
+use crate::policy::{self, Policy, Scene};
+use crate::subject::Subject;
+use crate::tree::{self, File};
+use crate::verdict::{Answer, Kind, Row, Source, Verdict, judge};
+
+/// Which of the checks and policies are asked.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Choice {
+    /// Only this check or policy, and what it needs; may be given several times
+    #[arg(long = "check", value_name = "name")]
+    only: Vec<String>,
+    /// Only the checks of this stage, and those of no stage
+    #[arg(long, value_name = "stage")]
+    stage: Option<Stage>,
+}
+
+impl Choice {
+    pub(crate) fn of(stage: Stage) -> Choice {
+        Choice { only: Vec::new(), stage: Some(stage) }
+    }
+
+    pub(crate) fn is_given(&self) -> bool {
+        !self.only.is_empty() || self.stage.is_some()
+    }
+}
+
+/// What is asked of a subject.
+#[derive(Debug, Clone)]
+pub(crate) struct Gate {
+    pub(crate) checks: Vec<(Check, String)>,
+    pub(crate) policies: Vec<(Policy, String)>,
+}
+
+impl Gate {
+    /// Finds out what is asked of a subject.
+    ///
+    /// # Errors
+    /// When the settings cannot be understood or wait for trust, or a name is chosen that is none.
+    pub(crate) fn of(cx: &Context, subject: &Subject, choice: &Choice) -> Result<Gate, Failure> {
+        let checks = checks::configured(cx)?;
+        let policies = policy::configured(cx)?;
+        if let Some(unknown) = choice.only.iter().find(|name| !is_named(&checks, &policies, name)) {
+            let names = checks.iter().map(|check| check.name.clone()).chain(policies.iter().map(Policy::name));
+            let names = names.collect::<Vec<_>>().join(", ");
+            return Err(Failure::usage(format!("there is no check '{}'; there are {names}", unknown.escape_debug())));
+        }
+        let wanted = wanted(&checks, choice);
+        let scene = scene(cx, subject);
+        let mut files: Option<Vec<File>> = None;
+        let mut list = || -> Result<Vec<File>> {
+            if files.is_none() {
+                files = Some(tree::files(cx.repository().map_err(anyhow::Error::new)?, subject.tree)?);
+            }
+            Ok(files.clone().unwrap_or_default())
+        };
+        let mut keys = Keys::new(cx, subject.base);
+        let mut gate = Gate { checks: Vec::new(), policies: Vec::new() };
+        for check in checks.into_iter().filter(|check| wanted.contains(&check.name)) {
+            let key = keys.of(&check, &mut list)?;
+            gate.checks.push((check, key));
+        }
+        keys.save();
+        let is_chosen = |policy: &Policy| choice.only.is_empty() || choice.only.contains(&policy.name());
+        gate.policies =
+            policies.into_iter().filter(is_chosen).map(|policy| (policy.clone(), policy.key(scene))).collect();
+        Ok(gate)
+    }
+
+    /// Says whether nobody has asked for anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.checks.is_empty() && self.policies.iter().all(|(policy, _)| policy.is_implicit())
+    }
+
+    /// What is known: from the note, and of checks that name their inputs from any tree that had them.
+    ///
+    /// # Errors
+    /// When notes or journal cannot be read.
+    pub(crate) fn known(&self, cx: &Context, tree: ObjectId) -> Result<Vec<Noted>, Failure> {
+        let mut noted = note::read(cx, tree)?;
+        for (check, key) in self.checks.iter().filter(|(check, _)| !check.inputs.mean_all()) {
+            let is_noted = |noted: &Noted| noted.line.check == check.name && noted.line.key == *key;
+            if noted.iter().any(|noted| is_noted(noted) && noted.source != Source::Foreign) {
+                continue;
+            }
+            let line = Journal::of(cx.repository()?)?.by_inputs(key)?;
+            noted.extend(line.filter(|line| line.check == check.name).map(|line| Noted { line, source: Source::Own }));
+        }
+        Ok(noted)
+    }
+
+    /// Puts together what is known; whatever nobody vouches for does not count.
+    pub(crate) fn answer(&self, subject: Subject, noted: &[Noted]) -> Answer {
+        let checks = self.checks.iter().map(|(check, key)| row(&check.name, key, noted));
+        let rows: Vec<Row> =
+            checks.chain(self.policies.iter().map(|(policy, key)| row(&policy.name(), key, noted))).collect();
+        let verdict = if self.is_empty() { Verdict::NoChecks } else { judge(&rows) };
+        Answer { subject, verdict, cached: true, checks: rows }
+    }
+}
+
+/// What a policy sees of a subject.
+pub(crate) fn scene<'a>(cx: &'a Context, subject: &'a Subject) -> Scene<'a> {
+    Scene { cx, tree: subject.tree, base: subject.base, message: subject.message.as_deref() }
+}
+
+fn is_named(checks: &[Check], policies: &[Policy], name: &str) -> bool {
+    checks.iter().any(|check| check.name == name) || policies.iter().any(|policy| policy.name() == name)
+}
+
+/// The names of the checks that are asked: those chosen, of the stage, and what they need.
+fn wanted(checks: &[Check], choice: &Choice) -> Vec<String> {
+    let is_chosen =
+        |check: &&Check| (choice.only.is_empty() || choice.only.contains(&check.name)) && check.is_of(choice.stage);
+    let mut wanted: Vec<String> = checks.iter().filter(is_chosen).map(|check| check.name.clone()).collect();
+    let mut at = 0;
+    while at < wanted.len() {
+        let needs = checks.iter().find(|check| check.name == wanted[at]).map(|check| check.needs.clone());
+        for need in needs.unwrap_or_default() {
+            if !wanted.contains(&need) {
+                wanted.push(need);
+            }
+        }
+        at += 1;
+    }
+    wanted
+}
+
+fn row(name: &str, key: &str, noted: &[Noted]) -> Row {
+    let fitting = || noted.iter().rev().filter(|noted| noted.line.check == name && noted.line.key == key);
+    if let Some(found) = fitting().find(|noted| noted.source != Source::Foreign) {
+        return Row::of(&found.line, found.source, true);
+    }
+    let mut row = Row::open(name, key);
+    if let (Some(foreign), false) = (fitting().next(), Kind::of(name) == Kind::Policy) {
+        row.source = Some(Source::Foreign);
+        row.by = Some(foreign.line.by.clone());
+        let status = foreign.line.status.word();
+        row.reason = Some(format!("noted as {status}, but this host has not run it and nobody allowed has signed it"));
+    }
+    row
+}

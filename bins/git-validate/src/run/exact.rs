@@ -1,0 +1,231 @@
+//! Whether the files of a slot are what its index says: one look at every file and folder.
+//!
+//! A file is unchanged if all that the file system says of it is as when git wrote it, and git wrote
+//! it before the index (`read-cache.c`, racy entries); one for which that does not hold is read and
+//! hashed. Git does the same, with one processor and once per command.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsStr;
+use std::fs::{self, Metadata};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use gix::ObjectId;
+use gix::bstr::{BStr, ByteSlice};
+use gix::index::entry::{Flags, Mode};
+use rustix::fs::{AtFlags, Dir, Mode as RawMode, OFlags, Stat, openat, statat};
+use sha2::{Digest, Sha256};
+
+/// Beyond this many files to be hashed git is asked instead, which remembers what it has found.
+const MOST_HASHED: usize = 5000;
+
+/// What was seen of a slot.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Whether the index is that of the tree that was asked for, and every file is as there.
+    pub(super) changed: bool,
+    /// Paths that the index does not know, folders as a whole.
+    pub(super) strange: Vec<PathBuf>,
+    /// The hash of all rules of the tree on what is ignored.
+    pub(super) rules: Vec<u8>,
+}
+
+/// One folder of the index.
+#[derive(Debug, Default)]
+struct Folder {
+    /// Where its files stand in the index.
+    files: Vec<usize>,
+    folders: HashSet<Vec<u8>>,
+    /// Whether nothing but a commit is known of it.
+    is_submodule: bool,
+}
+
+/// Looks at all files and folders; fails if the index is not that of the tree, or cannot be read.
+pub(super) fn look(top: &Path, index: &Path, tree: ObjectId) -> Result<Seen> {
+    let known = open(index, tree.kind())?;
+    let root = known.tree().context("the index of the slot knows no tree")?;
+    ensure!(root.num_entries.is_some() && root.id == tree, "the index of the slot is that of another tree");
+    look_at(top, index, &known)
+}
+
+/// Says whether a file that the index knows has changed; what it does not know does not count.
+pub(super) fn is_unchanged(top: &Path, index: &Path, hash: gix::hash::Kind) -> Result<bool> {
+    Ok(!look_at(top, index, &open(index, hash)?)?.changed)
+}
+
+fn open(index: &Path, hash: gix::hash::Kind) -> Result<gix::index::File> {
+    let options = gix::index::decode::Options::default();
+    gix::index::File::at(index, hash, true, options).map_err(|e| anyhow!("cannot read the index of the slot: {e:#}"))
+}
+
+fn look_at(top: &Path, path: &Path, index: &gix::index::File) -> Result<Seen> {
+    let written = fs::metadata(path).context("cannot look at the index of the slot")?;
+    let folders = folders(index);
+    let (mut rules, mut plain) = (Sha256::new(), true);
+    for entry in index.entries() {
+        plain &= !entry.flags.intersects(Flags::ASSUME_VALID | Flags::SKIP_WORKTREE | Flags::INTENT_TO_ADD)
+            && entry.stage_raw() == 0;
+        let path = entry.path(index);
+        if path == ".gitignore" || path.ends_with(b"/.gitignore") {
+            rules.update(path);
+            rules.update(entry.id.as_bytes());
+        }
+    }
+    ensure!(plain, "the index of the slot is no plain one");
+    let all: Vec<(&Vec<u8>, &Folder)> = folders.iter().collect();
+    let next = AtomicUsize::new(0);
+    let hashed = AtomicUsize::new(0);
+    let looker = Looker { top, index, written: &written, hashed: &hashed };
+    let parts: Vec<Seen> = thread::scope(|scope| {
+        let work = || {
+            let mut seen = Seen::default();
+            // A few at a time, so that the processors end together.
+            while let (from, false) = (next.fetch_add(8, Ordering::Relaxed), seen.changed) {
+                let Some(part) = all.get(from..all.len().min(from + 8)).filter(|part| !part.is_empty()) else { break };
+                part.iter().for_each(|(path, folder)| looker.folder(path, folder, &mut seen));
+            }
+            seen
+        };
+        let width = thread::available_parallelism().map_or(1, usize::from).min(all.len().div_ceil(8)).max(1);
+        let others: Vec<_> = (1..width).map(|_| scope.spawn(work)).collect();
+        let mut parts = vec![work()];
+        // A thread that failed has proved nothing.
+        parts.extend(others.into_iter().map(|other| other.join().unwrap_or(Seen { changed: true, ..Seen::default() })));
+        parts
+    });
+    let mut seen = Seen { rules: rules.finalize().to_vec(), ..Seen::default() };
+    for part in parts {
+        seen.changed |= part.changed;
+        seen.strange.extend(part.strange);
+    }
+    seen.strange.sort();
+    Ok(seen)
+}
+
+/// Sorts the entries of the index by their folders.
+fn folders(index: &gix::index::File) -> BTreeMap<Vec<u8>, Folder> {
+    let mut folders: BTreeMap<Vec<u8>, Folder> = BTreeMap::from([(Vec::new(), Folder::default())]);
+    let mut last: Vec<u8> = Vec::new();
+    for (at, entry) in index.entries().iter().enumerate() {
+        let path = entry.path(index);
+        let folder = path.rfind_byte(b'/').map_or(&path[..0], |slash| &path[..slash]);
+        if folder != last.as_slice() {
+            last = folder.to_vec();
+            enter(&mut folders, folder);
+        }
+        if entry.mode == Mode::COMMIT {
+            enter(&mut folders, path);
+            folders.entry(path.to_vec()).or_default().is_submodule = true;
+        } else {
+            folders.entry(last.clone()).or_default().files.push(at);
+        }
+    }
+    folders
+}
+
+/// Adds a folder and all above it.
+fn enter(folders: &mut BTreeMap<Vec<u8>, Folder>, path: &[u8]) {
+    let mut path = path;
+    while !path.is_empty() {
+        let (above, name) = match path.rfind_byte(b'/') {
+            Some(slash) => (&path[..slash], &path[slash + 1..]),
+            None => (&path[..0], path),
+        };
+        folders.entry(path.to_vec()).or_default();
+        if !folders.entry(above.to_vec()).or_default().folders.insert(name.to_vec()) {
+            return;
+        }
+        path = above;
+    }
+}
+
+struct Looker<'a> {
+    top: &'a Path,
+    index: &'a gix::index::File,
+    /// When the index was written.
+    written: &'a Metadata,
+    hashed: &'a AtomicUsize,
+}
+
+impl Looker<'_> {
+    fn folder(&self, path: &[u8], folder: &Folder, seen: &mut Seen) {
+        let place = self.top.join(OsStr::from_bytes(path));
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let Ok(handle) = openat(rustix::fs::CWD, &place, flags, RawMode::empty()) else {
+            seen.changed = true;
+            return;
+        };
+        let mut known: HashSet<&[u8]> = folder.folders.iter().map(Vec::as_slice).collect();
+        for at in &folder.files {
+            let entry = &self.index.entries()[*at];
+            let name = entry.path(self.index);
+            let name = if path.is_empty() { name } else { name[path.len() + 1..].as_bstr() };
+            known.insert(name);
+            let found = statat(handle.as_fd(), name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW);
+            seen.changed |= !found.is_ok_and(|found| self.is_same(entry, &found, &place, name));
+            if seen.changed {
+                return;
+            }
+        }
+        let Ok(names) = Dir::read_from(handle.as_fd()) else {
+            seen.changed = true;
+            return;
+        };
+        for name in names {
+            let Ok(name) = name else {
+                seen.changed = true;
+                return;
+            };
+            let name = name.file_name().to_bytes();
+            let own = path.is_empty() && name == b".git";
+            if name != b"." && name != b".." && !own && !known.contains(name) {
+                seen.strange.push(Path::new(OsStr::from_bytes(path)).join(OsStr::from_bytes(name)));
+            }
+        }
+    }
+
+    fn is_same(&self, entry: &gix::index::Entry, found: &Stat, folder: &Path, name: &BStr) -> bool {
+        let kind = rustix::fs::FileType::from_raw_mode(found.st_mode);
+        let executable = found.st_mode & 0o100 != 0;
+        let fits = match entry.mode {
+            Mode::FILE => kind.is_file() && !executable,
+            Mode::FILE_EXECUTABLE => kind.is_file() && executable,
+            Mode::SYMLINK => kind.is_symlink(),
+            _ => false,
+        };
+        fits && (self.is_as_written(entry, found) || self.hashes_to(entry, folder, name))
+    }
+
+    fn is_as_written(&self, entry: &gix::index::Entry, found: &Stat) -> bool {
+        let stat = &entry.stat;
+        let time = |time: gix::index::entry::stat::Time| (i64::from(time.secs), i64::from(time.nsecs));
+        let mtime = (found.st_mtime, found.st_mtime_nsec as i64);
+        // The index holds the lower half of each number.
+        let half = |number: u64| number as u32;
+        stat.size == half(found.st_size as u64)
+            && stat.ino == half(found.st_ino)
+            && stat.uid == found.st_uid
+            && stat.gid == found.st_gid
+            && time(stat.mtime) == mtime
+            && time(stat.ctime) == (found.st_ctime, found.st_ctime_nsec as i64)
+            && mtime < (self.written.mtime(), self.written.mtime_nsec())
+    }
+
+    fn hashes_to(&self, entry: &gix::index::Entry, folder: &Path, name: &BStr) -> bool {
+        if self.hashed.fetch_add(1, Ordering::Relaxed) >= MOST_HASHED {
+            return false;
+        }
+        let path = folder.join(OsStr::from_bytes(name));
+        let bytes = match entry.mode {
+            Mode::SYMLINK => fs::read_link(&path).map(|target| target.into_os_string().into_encoded_bytes()),
+            _ => fs::read(&path),
+        };
+        let hash = |bytes: &[u8]| gix::objs::compute_hash(entry.id.kind(), gix::objs::Kind::Blob, bytes).ok();
+        bytes.ok().and_then(|bytes| hash(&bytes)) == Some(entry.id)
+    }
+}
