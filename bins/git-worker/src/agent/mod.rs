@@ -193,12 +193,7 @@ impl Agent {
     /// Returns what is to be said of a version that was not tried.
     pub(crate) fn doubt(&self) -> Option<String> {
         let preset = PRESETS.iter().find(|preset| Some(preset.format) == self.format)?;
-        let tried = preset.tried.join(", ");
-        match &self.version {
-            Some(version) if preset.is_tried(version) => None,
-            Some(version) => Some(format!("{} {version} was not tried with this program ({tried}was)", preset.name)),
-            None => None,
-        }
+        preset.doubt(self.version.as_deref()?)
     }
 }
 
