@@ -215,7 +215,7 @@ impl From<Question> for What {
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Waits {
     /// Start it when this job has ended
-    #[arg(long, value_name = "job")]
+    #[arg(long, value_name = "job", add = ArgValueCompleter::new(cli::complete_job))]
     after: Vec<Name>,
     /// Start it when there is something at this path, seen from the worktree
     #[arg(long, value_name = "path")]
