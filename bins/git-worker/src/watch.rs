@@ -341,7 +341,7 @@ impl Watch<'_> {
         self.held.record.by = Some(by.clone());
         // The word before the deed; a full disk does not save the job.
         let _ = self.held.record.save(&self.held.job.path(job::RECORD));
-        self.held.events.add("stopping", json!({ "by": by, "grace_ms": grace.as_millis() as u64 }));
+        self.held.events.add("stopping", json!({ "by": by, "grace_ms": millis(grace) }));
         self.end.cause = Some(cause);
     }
 
