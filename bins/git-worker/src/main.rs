@@ -14,6 +14,7 @@ mod commit;
 mod complaint;
 mod condition;
 mod danger;
+mod empty;
 mod event;
 mod fill;
 mod gc;
