@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub(crate) use ledger::{Ledger, Verdict};
-pub(crate) use said::{ErrorKind, Said, ToolKind, Usage, cut, status_in};
+pub(crate) use said::{ErrorKind, Said, ToolKind, Usage, cut, spell_usage, status_in};
 
 use crate::record::Exit;
 
