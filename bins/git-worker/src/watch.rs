@@ -4,7 +4,6 @@
 //! its tree is left; a grandchild that keeps the pipe open does not keep the loop.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -222,10 +221,10 @@ impl Watch<'_> {
             let reason = self.late_step();
             return self.cut_short(Cause::TimedOut { reason }, grace);
         }
-        let jobs = jobs_root(self.held.job.folder());
+        let jobs = self.held.job.root();
         let own = rustix::process::getpid().as_raw_nonzero().get();
         let helper = self.held.keeper.as_ref().and_then(Keeper::process);
-        let step = self.stall.as_mut().and_then(|stall| stall.look_at(|| tree::below(own, helper, jobs)));
+        let step = self.stall.as_mut().and_then(|stall| stall.look_at(|| tree::below(own, helper, &jobs)));
         self.take(step);
     }
 
@@ -348,10 +347,10 @@ impl Watch<'_> {
     /// Signals who is left and says whether nobody is.
     fn sweep(&mut self) -> bool {
         let Some(ending) = &mut self.ending else { return false };
-        let jobs = jobs_root(self.held.job.folder());
+        let jobs = self.held.job.root();
         let own = rustix::process::getpid().as_raw_nonzero().get();
         let helper = self.held.keeper.as_ref().and_then(Keeper::process);
-        let mut living = tree::below(own, helper, jobs);
+        let mut living = tree::below(own, helper, &jobs);
         if living.is_empty() {
             // The subreaper misses whom another program started for the job; the mark does not.
             living = tree::carrying(&self.held.record.marker());
@@ -414,11 +413,6 @@ fn dangerous(pattern: &str) -> Cause {
 
 fn key(process: &Identity) -> (i32, u64) {
     (process.pid, process.start)
-}
-
-/// Returns the folder of all jobs: `<jobs>/<repository>/<slug>/<n>`.
-fn jobs_root(job: &Path) -> &Path {
-    job.ancestors().nth(3).unwrap_or(job)
 }
 
 /// Returns the time since the boot, sleep of the machine included.

@@ -78,9 +78,7 @@ impl Format {
             _ => return None,
         })
     }
-}
 
-impl Format {
     /// Returns what kept an agent from its work, where its exit code tells it.
     pub(crate) fn kind_of_exit(self, exit: Exit) -> Option<ErrorKind> {
         match (self, exit) {
