@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use shared::durable::{self, Lock, Previous};
 use shared::exit::Status;
 use shared::output::{ColorChoice, Output};
-use shared::process;
+use shared::{folders, process};
 
 use crate::begin;
 use crate::stream::Format;
@@ -110,9 +110,7 @@ fn sign(folder: &Path, program: &Path) -> Option<Vec<u8>> {
 }
 
 fn folder() -> Option<PathBuf> {
-    let set = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let data = set.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/share")))?;
-    Some(data.join("opencode"))
+    folders::xdg("XDG_DATA_HOME", ".local/share").map(|data| data.join("opencode"))
 }
 
 /// It is named after the channel that opencode came by.
