@@ -10,9 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use shared::durable::{self, Lock, Previous};
 use shared::exit::Status;
@@ -79,26 +77,10 @@ fn make_database(stamp: &Path, program: &Path) {
     if is_ready() {
         return;
     }
-    let mut make = process::command(program);
-    make.args(MAKE).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    if succeeds(&mut make) && has_database(&folder) {
+    let made = process::run_within(process::command(program).args(MAKE), None, 0, LONGEST);
+    if made.is_ok_and(|(status, _)| status.success()) && has_database(&folder) {
         let _ = durable::replace(stamp, &ready, Previous::Drop);
     }
-}
-
-fn succeeds(command: &mut Command) -> bool {
-    let Ok(mut child) = command.spawn() else { return false };
-    let began = Instant::now();
-    while began.elapsed() < LONGEST {
-        match child.try_wait() {
-            Ok(None) => thread::sleep(Duration::from_millis(20)),
-            Ok(Some(status)) => return status.success(),
-            Err(_) => return false,
-        }
-    }
-    let _ = child.kill();
-    let _ = child.wait();
-    false
 }
 
 /// Whose database it is: that of this folder, as this file of a program left it.
