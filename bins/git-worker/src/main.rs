@@ -9,6 +9,7 @@ mod audit;
 mod auth;
 mod begin;
 mod budget;
+mod cause;
 mod cli;
 mod commit;
 mod complaint;

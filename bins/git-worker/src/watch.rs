@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Signal, WaitOptions, WaitStatus};
+use rustix::process::{Signal, WaitOptions};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use serde_json::json;
 use shared::process::Identity;
 
+use crate::cause::{Cause, End};
 use crate::danger::Danger;
 use crate::job;
 use crate::keeper::Keeper;
@@ -19,7 +20,6 @@ use crate::record::State;
 use crate::rules::{millis, spell_span};
 use crate::stall::{Stall, Step};
 use crate::stop::Request;
-use crate::stream::ErrorKind;
 use crate::supervise::Held;
 use crate::told::Told;
 use crate::tree;
@@ -35,39 +35,6 @@ const LONGEST_NAP: Duration = Duration::from_secs(60);
 
 /// Thousandths of the time that an agent uses a processor while it waits for its model: opencode takes 10 of them.
 const IDLE_AGENT: u64 = 20;
-
-/// How it came to the end.
-#[derive(Debug)]
-pub(crate) struct End {
-    pub(crate) status: Option<WaitStatus>,
-    /// Why it was ended; none if the child ended by itself.
-    pub(crate) cause: Option<Cause>,
-    /// How many outlived the child.
-    pub(crate) left_over: u64,
-    /// How many could not be ended.
-    pub(crate) undead: usize,
-}
-
-/// Why a job is ended before its time.
-#[derive(Debug, Clone)]
-pub(crate) enum Cause {
-    /// Somebody asked for it.
-    Asked { by: String },
-    /// Its time is over; the reason says which.
-    TimedOut { reason: String },
-    /// It showed no sign of life.
-    Stalled { reason: String },
-    /// Its agent cannot do what it is there for.
-    Hopeless { kind: ErrorKind, reason: String },
-    /// It could not be called again.
-    Broken { reason: String },
-    /// It used more than it was allowed to.
-    OverBudget { reason: String },
-    /// It ran what it must not; the reason names the pattern.
-    Dangerous { reason: String },
-    /// Its start could not be recorded.
-    Unrecorded,
-}
 
 /// The tree is being ended: TERM is out, KILL comes at `kill_at`.
 struct Ending {
@@ -231,7 +198,7 @@ impl Watch<'_> {
     fn mind_danger(&mut self) {
         if let Some(pattern) = self.danger.look(self.held) {
             let grace = Duration::from_millis(self.held.record.grace_ms);
-            self.cut_short(dangerous(&pattern), grace);
+            self.cut_short(Cause::dangerous(&pattern), grace);
         }
     }
 
@@ -321,7 +288,7 @@ impl Watch<'_> {
                     self.end.cause = Some(self.stalled());
                 }
                 if let Some(pattern) = self.danger.struck_child().filter(|_| self.end.cause.is_none()) {
-                    self.end.cause = Some(dangerous(&pattern));
+                    self.end.cause = Some(Cause::dangerous(&pattern));
                 }
             }
         }
@@ -389,26 +356,6 @@ impl Ending {
     fn within(grace: Duration) -> Ending {
         Ending { kill_at: now().saturating_add(grace), asked: BTreeSet::new(), looks: 0 }
     }
-}
-
-impl Cause {
-    /// Returns who is behind it.
-    pub(crate) fn by(&self) -> String {
-        match self {
-            Cause::Asked { by } => by.clone(),
-            Cause::TimedOut { .. } => "timeout".to_owned(),
-            Cause::Stalled { .. } => "stall".to_owned(),
-            Cause::Dangerous { .. } => "danger".to_owned(),
-            Cause::Hopeless { .. } => "worker".to_owned(),
-            Cause::OverBudget { .. } => "budget".to_owned(),
-            Cause::Broken { .. } => "worker".to_owned(),
-            Cause::Unrecorded => "launch".to_owned(),
-        }
-    }
-}
-
-fn dangerous(pattern: &str) -> Cause {
-    Cause::Dangerous { reason: format!("danger '{pattern}'") }
 }
 
 fn key(process: &Identity) -> (i32, u64) {
