@@ -1,5 +1,6 @@
 //! Where the user's files are, by the XDG rules (or the system's own elsewhere).
 
+use std::env;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
@@ -38,6 +39,12 @@ pub fn state() -> Result<PathBuf> {
 /// When the user has no home folder.
 pub fn cache() -> Result<PathBuf> {
     Ok(base()?.cache_dir().join(OWN))
+}
+
+/// Returns a folder that another program keeps by the XDG rules: that of the variable, or the one below the home folder.
+pub fn xdg(variable: &str, below_home: &str) -> Option<PathBuf> {
+    let set = env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    set.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(below_home)))
 }
 
 fn base() -> Result<BaseDirs> {

@@ -84,6 +84,20 @@ fn nothing_but_the_agents_own_stream_is_an_event() {
 }
 
 #[test]
+fn a_flood_on_stderr_does_not_cut_a_line_of_stdout() {
+    let room = room();
+    let flood = |sign: char| format!("head -c 200000 /dev/zero | tr '\\000' {sign}");
+    let (first, second) = (flood('x'), flood('y'));
+    let body = format!("printf '{{\"event\":\"ended\",'; ({first}; echo; {second}) >&2; echo '\"good\":true}}'");
+    let torn = room.script("torn", &body);
+    let agent = format!("[agents.torn]\ncommand = [\"{}\"]\nprompt = \"stdin\"\nformat = \"events\"\n", torn.display());
+    room.user_config(&agent);
+    room.worker(&["launch", "--name", "a", "--agent", "torn", "--prompt", "x"]).succeeds();
+    let job = room.ended("a");
+    assert_eq!((&job["state"], &job["parsed"], &job["unparsed"]), (&"completed".into(), &1.into(), &0.into()), "{job}");
+}
+
+#[test]
 fn an_agent_goes_on_in_its_session_and_counts_only_its_own_tokens() {
     let room = room();
     say(&room, "say", &[started(), usage(10, 5), message("half"), ended(true)]);

@@ -109,6 +109,33 @@ fn who_only_speaks_of_it_is_at_most_noted() {
 }
 
 #[test]
+fn a_command_that_an_agent_tells_of_is_noted() {
+    let room = Room::new();
+    let (said, told) = (room.path().join("said"), room.path().join("told"));
+    room.write_in(
+        room.path(),
+        "said",
+        "{\"event\":\"tool\",\"kind\":\"command\",\"text\":\"rm -rf /nonexistent/of-a-test\",\"phase\":\"begin\"}\n\
+         {\"event\":\"tool\",\"kind\":\"command\",\"text\":\"rm -rf /nonexistent/of-a-test\",\"phase\":\"end\",\"ok\":true}\n\
+         {\"event\":\"message\",\"text\":\"$ git push --force\"}\n{\"event\":\"ended\",\"good\":true}",
+    );
+    // On stderr it is announced as by any other command, also in a last line without newline.
+    room.write_in(room.path(), "told", "half a line\n+ npm publish");
+    room.user_config(&format!(
+        "[agents.bot]\ncommand = [\"sh\", \"-c\", \"cat > /dev/null; cat '{}' >&2; cat '{}'\"]\n\
+         prompt = \"stdin\"\nformat = \"events\"\n",
+        told.display(),
+        said.display()
+    ));
+    room.worker(&["launch", "--name", "a", "--agent", "bot", "--prompt", "x"]).succeeds();
+    let job = room.ended("a");
+    assert_eq!(job["state"], "completed", "{job}");
+    let mut noted = dangers(&room, "a");
+    noted.sort();
+    assert_eq!(noted, [of("publish", "output", "note"), of("rm-outside", "output", "note")]);
+}
+
+#[test]
 fn a_stop_stops_the_job_and_names_the_pattern() {
     let room = Room::new();
     room.user_config("[danger.deploy]\npattern = '(?i)Launch-the-\\w+ --now'\naction = \"stop\"\n");

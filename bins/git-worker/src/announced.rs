@@ -1,9 +1,12 @@
-//! Lines of output that announce a command: agents and `sh -x` print what they run.
+//! Commands that are announced: agents and `sh -x` print what they run.
 //!
-//! Such a line begins with `$ `, `+ ` or `> `, or is an event in JSON with a "command".
+//! A line that does begins with `$ `, `+ ` or `> `, or is an event in JSON with a "command"; an
+//! agent whose stream is read tells of them there.
 
 use memchr::{memchr, memmem, memrchr};
 use serde_json::Value;
+
+use crate::stream::cut;
 
 /// Of a flood of them this many are kept until somebody asks.
 const MOST: usize = 256;
@@ -57,6 +60,14 @@ impl Announced {
         }
     }
 
+    /// Takes a command that an agent tells of.
+    pub(crate) fn say(&mut self, command: &str) {
+        let text = cut(command, LONGEST).trim();
+        if self.texts.len() < MOST && !text.is_empty() {
+            self.texts.push(text.to_owned());
+        }
+    }
+
     /// Returns what was announced since the last call.
     pub(crate) fn take(&mut self) -> Vec<String> {
         std::mem::take(&mut self.texts)
@@ -95,5 +106,16 @@ mod tests {
         announced.line(br#"say {"command":"no"}"#);
         assert_eq!(announced.take(), ["a b", "d", "b/file", "e", "g \"h\"", r"'sh' '-c' 'it'\''s'"]);
         assert_eq!(announced.take(), [""; 0]);
+    }
+
+    #[test]
+    fn a_command_that_is_told_of_is_kept_within_bounds() {
+        let mut announced = Announced::default();
+        announced.say(" \n");
+        announced.say("a b\nc\n");
+        announced.say(&"ä".repeat(LONGEST));
+        (0..MOST).for_each(|_| announced.say("d"));
+        let kept = announced.take();
+        assert_eq!((kept.len(), kept[0].as_str(), kept[1].len(), kept[2].as_str()), (MOST, "a b\nc", LONGEST, "d"));
     }
 }

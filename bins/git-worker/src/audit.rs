@@ -52,12 +52,8 @@ struct Agent {
     success_rate: Option<f64>,
     median_ms: Option<u64>,
     p90_ms: Option<u64>,
-    stalls: u64,
-    dangers: u64,
-    interrupts: u64,
-    redactions: u64,
-    bytes_logged: u64,
-    bytes_dropped: u64,
+    #[serde(flatten)]
+    counts: Counts,
     /// In and out; none if nobody knows.
     tokens: Option<u64>,
     /// The same by kind, with the cost that agents told.
@@ -70,6 +66,17 @@ struct Agent {
     parse_coverage: Option<f64>,
     /// Versions whose stream was understood worse than it should be.
     drift: Vec<Drift>,
+}
+
+/// What is added up over the jobs of an agent.
+#[derive(Debug, Default, Serialize)]
+struct Counts {
+    stalls: u64,
+    dangers: u64,
+    interrupts: u64,
+    redactions: u64,
+    bytes_logged: u64,
+    bytes_dropped: u64,
 }
 
 /// A version of an agent that says what this program does not know.
@@ -96,12 +103,7 @@ struct Tally {
     unended: HashSet<(String, String)>,
     states: BTreeMap<&'static str, u64>,
     durations: Vec<u64>,
-    stalls: u64,
-    dangers: u64,
-    interrupts: u64,
-    redactions: u64,
-    bytes_logged: u64,
-    bytes_dropped: u64,
+    counts: Counts,
     usage: Option<Usage>,
     error_kinds: BTreeMap<String, u64>,
     /// Lines that were understood and that were not, by version.
@@ -140,23 +142,28 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     Ok(Status::Done)
 }
 
+impl Counts {
+    fn add(&mut self, line: &Line) {
+        self.stalls += line.stalls;
+        self.dangers += line.dangers;
+        self.interrupts += line.interrupts;
+        self.redactions += line.redactions;
+        self.bytes_logged += line.bytes_logged;
+        self.bytes_dropped += line.bytes_dropped;
+    }
+}
+
 impl Tally {
     fn add(&mut self, line: Line) {
-        let job = (line.repo, line.id);
         match line.event.as_str() {
             telemetry::START => {
-                self.unended.insert(job);
+                self.unended.insert((line.repo, line.id));
             }
             telemetry::END => {
-                self.unended.remove(&job);
+                self.counts.add(&line);
+                self.unended.remove(&(line.repo, line.id));
                 *self.states.entry(line.state.as_str()).or_default() += 1;
                 self.durations.extend(line.duration_ms);
-                self.stalls += line.stalls;
-                self.dangers += line.dangers;
-                self.interrupts += line.interrupts;
-                self.redactions += line.redactions;
-                self.bytes_logged += line.bytes_logged;
-                self.bytes_dropped += line.bytes_dropped;
                 self.usage = line.usage.map(|usage| usage.plus(self.usage.unwrap_or_default())).or(self.usage);
                 if let Some(kind) = line.error_kind {
                     *self.error_kinds.entry(kind).or_default() += 1;
@@ -183,12 +190,7 @@ impl Tally {
             median_ms: rank(&self.durations, 50),
             p90_ms: rank(&self.durations, 90),
             states: self.states,
-            stalls: self.stalls,
-            dangers: self.dangers,
-            interrupts: self.interrupts,
-            redactions: self.redactions,
-            bytes_logged: self.bytes_logged,
-            bytes_dropped: self.bytes_dropped,
+            counts: self.counts,
             tokens: self.usage.map(Usage::total),
             usage: self.usage,
             error_kinds: self.error_kinds,
@@ -257,7 +259,7 @@ impl fmt::Display for Answer {
             let rate = agent.success_rate.map_or("-".to_owned(), |rate| format!("{:.0}%", rate * 100.0));
             let tokens = agent.tokens.map_or("unknown".to_owned(), |tokens| tokens.to_string());
             let (median, p90) = (spell(agent.median_ms), spell(agent.p90_ms));
-            let Agent { jobs, unended, stalls, dangers, redactions, .. } = agent;
+            let Agent { jobs, unended, counts: Counts { stalls, dangers, redactions, .. }, .. } = agent;
             write!(f, "{:width$}  {jobs:>8}  {unended:>8}  {rate:>9}  {median:>8}  {p90:>8}", name(agent))?;
             let coverage = agent.parse_coverage.map_or("-".to_owned(), |share| format!("{:.1}%", share * 100.0));
             writeln!(f, "  {stalls:>8}  {dangers:>8}  {redactions:>10}  {tokens:>8}  {coverage:>10}")?;

@@ -11,10 +11,10 @@ use rustix::process::WaitStatus;
 use serde_json::json;
 use shared::{clock, durable};
 
+use crate::cause::{Cause, End};
 use crate::job::{self, Job};
 use crate::record::{Exit, Record, State};
 use crate::supervise::Held;
-use crate::watch::{Cause, End};
 use crate::{commit, index, link, live, pause, telemetry};
 
 /// Room that is taken while there is some, for the day when there is none.

@@ -36,7 +36,7 @@ struct Launched {
     agent: Option<String>,
     command: Vec<String>,
     log: Option<String>,
-    /// Running or queued; none in a dry run.
+    /// Running, queued, or starting if it waits for something; none in a dry run.
     state: Option<State>,
     dry_run: bool,
 }

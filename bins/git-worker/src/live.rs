@@ -3,28 +3,19 @@
 //! `<repository>/.live/<slug>#<n>`: an empty file, made by the launch under the repository's lock and
 //! removed at the end. One that a crash left is removed by the next launch.
 
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use shared::durable;
 
 use crate::job::Job;
-use crate::{index, link};
+use crate::{empty, index, link};
 
 /// Notes that a job lives.
 pub(crate) fn add(folder: &Path, job: &Job) -> Result<()> {
     durable::private_folder(&folder.join(".live"))?;
-    let path = path(folder, job);
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .with_context(|| format!("cannot create '{}'", path.display()))?;
-    Ok(())
+    empty::make(&path(folder, job))
 }
 
 /// Notes that a job has ended.

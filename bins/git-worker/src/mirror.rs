@@ -15,6 +15,7 @@ use shared::app::Context;
 use shared::failure::Failure;
 
 use crate::job::{self, Job};
+use crate::stream::spell_usage;
 
 /// For the last lines, no more of the events is read.
 const TAIL: u64 = 4 * 1024 * 1024;
@@ -116,7 +117,7 @@ fn readable(event: &Value, begun: &mut BTreeSet<String>) -> Option<(Style, Strin
             let again = if event.get("retry") == Some(&Value::Bool(true)) { ", tries again" } else { "" };
             (AnsiColor::Red.on_default(), format!("error ({}{again}): {}", text("kind"), text("text")))
         }
-        "usage" => (dim, usage(event)),
+        "usage" => (dim, format!("tokens: {}", spell_usage(event))),
         "started" if agent => {
             let model = event.get("model").and_then(Value::as_str).map(|model| format!(", {model}"));
             (dim, format!("session {}{}", text("session"), model.unwrap_or_default()))
@@ -161,10 +162,4 @@ fn left_out(event: &Value, text: &str) -> String {
         Some(bytes) => format!("{text}\n[{bytes} more bytes]"),
         None => text.to_owned(),
     }
-}
-
-fn usage(event: &Value) -> String {
-    let number = |key: &str| event.get(key).and_then(Value::as_u64).unwrap_or(0);
-    let cost = event.get("cost").and_then(Value::as_f64).map(|cost| format!(", ${cost:.4}")).unwrap_or_default();
-    format!("tokens: {} in ({} cached), {} out{cost}", number("input"), number("cached"), number("output"))
 }

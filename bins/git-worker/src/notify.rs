@@ -6,12 +6,9 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
-use std::process::Stdio;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::fs::OFlags;
-use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 use shared::config::Config;
 use shared::failure::Failure;
@@ -95,21 +92,6 @@ fn run(program: &str, arguments: &[String], job: &Job, record: &Record) {
     }
     words.push_str("}\n");
     let mut command = process::command(program);
-    command.args(arguments).current_dir("/").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-    let Ok(mut child) = command.process_group(0).spawn() else { return };
-    if let Some(mut stdin) = child.stdin.take() {
-        // Beside, because it may not read.
-        thread::spawn(move || stdin.write_all(words.as_bytes()));
-    }
-    let end = Instant::now() + LIMIT;
-    while matches!(child.try_wait(), Ok(None)) {
-        if Instant::now() >= end {
-            if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-                let _ = rustix::process::kill_process_group(group, Signal::KILL);
-            }
-            let _ = child.wait();
-            return;
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
+    command.args(arguments).current_dir("/").process_group(0);
+    let _ = process::run_within(&mut command, Some(words.into_bytes()), 0, LIMIT);
 }

@@ -16,7 +16,7 @@ use crate::complaint::Complaint;
 use crate::job;
 use crate::redact::Redactor;
 use crate::secrets::Secrets;
-use crate::stream::{Format, Heard, Stream, cut};
+use crate::stream::{Format, Heard, Said, Stream, ToolKind, cut};
 use crate::tape::{Shape, Tape};
 use crate::times::Times;
 
@@ -184,7 +184,7 @@ impl Capture {
             errors.end(&mut |bytes| self.sink.hold(bytes));
         }
         self.sink.let_go(true);
-        self.sink.end_line();
+        self.sink.end();
     }
 
     /// Takes the pipes of another run of the same job.
@@ -282,13 +282,11 @@ impl Sink {
     }
 
     fn take(&mut self, bytes: &[u8]) {
-        if let Some(stream) = &mut self.stream {
-            stream.feed(bytes, &mut |heard| self.heard.push(heard));
-            // Its milestones stand in what the agent says, not in the lines of its stream.
-            self.times.note(self.log.place());
-            return self.log.write(bytes);
-        }
-        self.log(bytes);
+        let Some(stream) = &mut self.stream else { return self.log(bytes) };
+        stream.feed(bytes, &mut |heard| hear(heard, &mut self.heard, &mut self.announced));
+        // Milestones and commands stand in what the agent says, not in the lines of its stream.
+        self.times.note(self.log.place());
+        self.log.write(bytes);
     }
 
     fn log(&mut self, bytes: &[u8]) {
@@ -319,15 +317,27 @@ impl Sink {
         self.line.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
+    /// Ends the line that was kept; beside a stream it is one of stderr, where no milestone is said.
     fn end_line(&mut self) {
-        if let Some(stream) = &mut self.stream {
-            stream.end(&mut |heard| self.heard.push(heard));
-            return;
-        }
-        if let Some(text) = self.line.strip_prefix(MILESTONE.as_bytes()) {
-            self.milestones.push(String::from_utf8_lossy(text).trim_end().to_owned());
-        }
+        let milestone = self.line.strip_prefix(MILESTONE.as_bytes()).filter(|_| self.stream.is_none());
+        self.milestones.extend(milestone.map(|text| String::from_utf8_lossy(text).trim_end().to_owned()));
         self.announced.line(&self.line);
         self.line.clear();
     }
+
+    /// Takes a last line without newline for a whole one, in the stream and beside it.
+    fn end(&mut self) {
+        if let Some(stream) = &mut self.stream {
+            stream.end(&mut |heard| hear(heard, &mut self.heard, &mut self.announced));
+        }
+        self.end_line();
+    }
+}
+
+/// Keeps what the stream says; a command that the agent tells of is announced by that.
+fn hear(heard: Heard, all: &mut Vec<Heard>, announced: &mut Announced) {
+    if let Heard::Said(Said::Tool { kind: ToolKind::Command, text, .. }) = &heard {
+        announced.say(text);
+    }
+    all.push(heard);
 }

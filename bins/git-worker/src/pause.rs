@@ -22,6 +22,7 @@ use shared::output::SCHEMA;
 
 use crate::job::{self, Job};
 use crate::record::{Record, State};
+use crate::rules::millis;
 
 /// The end of the log that is looked at.
 const END: u64 = 4096;
@@ -66,8 +67,7 @@ impl Signs {
             }
         };
         let pause = config.duration("worker.pause")?.unwrap_or(Duration::ZERO);
-        let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-        Ok(Signs { quota: pattern("quota")?, auth: pattern("auth")?, pause_ms })
+        Ok(Signs { quota: pattern("quota")?, auth: pattern("auth")?, pause_ms: millis(pause) })
     }
 }
 

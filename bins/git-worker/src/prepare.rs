@@ -10,14 +10,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use shared::durable::{self, Lock, Previous};
 use shared::exit::Status;
 use shared::output::{ColorChoice, Output};
-use shared::process;
+use shared::{folders, process};
 
 use crate::begin;
 use crate::stream::Format;
@@ -79,26 +77,10 @@ fn make_database(stamp: &Path, program: &Path) {
     if is_ready() {
         return;
     }
-    let mut make = process::command(program);
-    make.args(MAKE).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    if succeeds(&mut make) && has_database(&folder) {
+    let made = process::run_within(process::command(program).args(MAKE), None, 0, LONGEST);
+    if made.is_ok_and(|(status, _)| status.success()) && has_database(&folder) {
         let _ = durable::replace(stamp, &ready, Previous::Drop);
     }
-}
-
-fn succeeds(command: &mut Command) -> bool {
-    let Ok(mut child) = command.spawn() else { return false };
-    let began = Instant::now();
-    while began.elapsed() < LONGEST {
-        match child.try_wait() {
-            Ok(None) => thread::sleep(Duration::from_millis(20)),
-            Ok(Some(status)) => return status.success(),
-            Err(_) => return false,
-        }
-    }
-    let _ = child.kill();
-    let _ = child.wait();
-    false
 }
 
 /// Whose database it is: that of this folder, as this file of a program left it.
@@ -110,9 +92,7 @@ fn sign(folder: &Path, program: &Path) -> Option<Vec<u8>> {
 }
 
 fn folder() -> Option<PathBuf> {
-    let set = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let data = set.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/share")))?;
-    Some(data.join("opencode"))
+    folders::xdg("XDG_DATA_HOME", ".local/share").map(|data| data.join("opencode"))
 }
 
 /// It is named after the channel that opencode came by.

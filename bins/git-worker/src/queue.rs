@@ -5,8 +5,7 @@
 //! the user, so that there are never more than allowed. A supervisor that ends lets its own go and
 //! starts this program once more, which fills the free places. After a crash the next command does.
 
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -22,7 +21,7 @@ use crate::begin::{Supervisor, own_program};
 use crate::event::Events;
 use crate::job::{self, Job, Jobs};
 use crate::record::{Record, State};
-use crate::{last, link, live, pause, telemetry};
+use crate::{empty, last, link, live, pause, telemetry};
 
 /// The word in the command line of whoever fills the places; no subcommand that a user is shown.
 pub(crate) const WORD: &str = "start-queued";
@@ -92,13 +91,7 @@ pub(crate) fn add(job: &Job) -> Result<()> {
     let path = entry(job);
     let folder = path.parent().context("an entry is in a folder")?;
     durable::private_folder(folder)?;
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .with_context(|| format!("cannot create '{}'", path.display()))?;
+    empty::make(&path)?;
     durable::sync_folder(folder).with_context(|| format!("cannot flush '{}'", folder.display()))
 }
 
@@ -228,8 +221,7 @@ fn start(job: &Job) -> Result<()> {
     let mut supervisor = Supervisor::start()?;
     let took = supervisor.takes(job, || {
         live::add(&folder, job)?;
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(job.path(job::RUNNING))?;
-        Ok(())
+        empty::make(&job.path(job::RUNNING))
     });
     took.context("the supervisor does not take the job")?;
     // On disk before the child: whoever finds it after a crash must not start it once more.

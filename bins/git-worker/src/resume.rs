@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use clap_complete::ArgValueCompleter;
 use serde_json::Value;
 use shared::app::{Context, Global};
 use shared::durable;
@@ -11,11 +10,10 @@ use shared::failure::Failure;
 use shared::process::Git;
 
 use crate::agent::{Agent, Wanted};
-use crate::cli;
-use crate::job::{self, Job, Jobs, Name};
+use crate::job::{self, Job};
 use crate::launch;
 use crate::record::Record;
-use crate::what::What;
+use crate::what::{self, Again, What};
 use crate::{given, snapshots, stop};
 
 /// What an agent is told when nothing else is said.
@@ -28,40 +26,26 @@ const MOST: usize = 16 * 1024 * 1024;
 /// Go on with the session of a job that has ended: same agent and worktree, the next number
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Job, as slug#number, or slug for its latest
-    #[arg(value_name = "job", add = ArgValueCompleter::new(cli::complete_job))]
-    job: Name,
     /// What the agent is asked now
     #[arg(long, value_name = "text")]
     prompt: Option<String>,
     /// Begin a new session, told how far the old one came; so it is where there is no session to go on with
     #[arg(long)]
     fresh: bool,
-    /// Allow other live jobs in the same worktree
-    #[arg(long)]
-    share: bool,
-    /// Start the agent although it is paused after an error of quota or login
-    #[arg(long)]
-    force: bool,
     /// Stay in the foreground, show what it prints and wait for its end, as run does
     #[arg(long)]
     foreground: bool,
-    /// Say what would be started and start nothing
-    #[arg(short = 'n', long)]
-    dry_run: bool,
+    #[command(flatten)]
+    again: Again,
 }
 
 pub(crate) fn run(cx: Context, global: &Global, args: Args) -> Result<Status, Failure> {
-    let job = Jobs::here(&cx)?.find(&args.job)?;
-    if !args.dry_run {
+    let job = args.again.find(&cx)?;
+    if !args.again.dry_run {
         // What a dead supervisor left behind would work on beside the new job.
         stop::bury_lost(&job)?;
     }
-    let record = job.read()?;
-    if !record.state.is_terminal() {
-        let message = format!("job '{}' has not ended: it is {}", job.id(), record.state);
-        return Err(Failure::could_not("live-job", message).hint("'git worker wait' waits for its end"));
-    }
+    let record = what::read_ended(&job)?;
     let Some(agent) = &record.agent else {
         let message = format!("job '{}' ran a command, which has no session", job.id());
         return Err(Failure::could_not("no-session", message).hint("'git worker retry' runs it once more"));
@@ -87,7 +71,7 @@ pub(crate) fn run(cx: Context, global: &Global, args: Args) -> Result<Status, Fa
         resumes: Some(job.id()),
         ..Wanted::default()
     };
-    let what = What::again(&record, Some(prompt), args.share, args.force, args.dry_run).with(wanted);
+    let what = What::again(&record, Some(prompt), &args.again).with(wanted);
     launch::launch(cx, global, what, args.foreground)
 }
 

@@ -20,6 +20,7 @@ use crate::cli;
 use crate::job::{self, Job, Jobs, Name};
 use crate::listing::Listing;
 use crate::record::Record;
+use crate::stream::spell_usage;
 use crate::{shown, snapshots};
 
 /// More of a message is not shown.
@@ -202,7 +203,5 @@ impl fmt::Display for Shown {
 fn tokens(job: &Value) -> Option<String> {
     job.get("format").filter(|format| !format.is_null())?;
     let Some(usage) = job.get("usage").filter(|usage| !usage.is_null()) else { return Some("not metered".to_owned()) };
-    let number = |key: &str| usage.get(key).and_then(Value::as_u64).unwrap_or(0);
-    let cost = usage.get("cost").and_then(Value::as_f64).map(|cost| format!(", ${cost:.4}")).unwrap_or_default();
-    Some(format!("{} in ({} cached), {} out{cost}", number("input"), number("cached"), number("output")))
+    Some(spell_usage(usage))
 }

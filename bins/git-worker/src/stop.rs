@@ -22,6 +22,7 @@ use crate::event::Events;
 use crate::job::{self, Job, Jobs, Name};
 use crate::keeper::Keeper;
 use crate::record::{Record, State};
+use crate::rules::millis;
 use crate::{cli, last, queue, tape, tree};
 
 /// What a supervisor gets on top of the grace, to write its last words.
@@ -137,8 +138,7 @@ fn take_back(job: &Job) -> Result<Option<Record>> {
 
 /// Asks the supervisor to stop its job; if it does not in time, ends it and returns whom it leaves behind.
 fn ask_supervisor(job: &Job, grace: Duration) -> Result<Vec<Identity>> {
-    let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-    let request = Asked { schema: shared::output::SCHEMA, by: who(), grace_ms };
+    let request = Asked { schema: shared::output::SCHEMA, by: who(), grace_ms: millis(grace) };
     durable::replace(&job.path(job::STOP), &serde_json::to_vec(&request)?, Previous::Drop)?;
     let deadline = Instant::now() + grace.min(Duration::from_secs(86_400)) + LATE;
     let mut supervisor = None;

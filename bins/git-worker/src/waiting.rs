@@ -8,6 +8,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 use serde_json::json;
 
+use crate::cause::{Cause, End};
 use crate::condition::{Condition, Wait};
 use crate::event::Events;
 use crate::job::{self, Job};
@@ -19,7 +20,7 @@ use crate::signals::Signals;
 use crate::stop::Request;
 use crate::stream::Format;
 use crate::supervise::{self, Held};
-use crate::watch::{self, Cause, End};
+use crate::watch;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);

@@ -4,15 +4,15 @@
 //! its tree is left; a grandchild that keeps the pipe open does not keep the loop.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Signal, WaitOptions, WaitStatus};
+use rustix::process::{Signal, WaitOptions};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use serde_json::json;
 use shared::process::Identity;
 
+use crate::cause::{Cause, End};
 use crate::danger::Danger;
 use crate::job;
 use crate::keeper::Keeper;
@@ -20,7 +20,6 @@ use crate::record::State;
 use crate::rules::{millis, spell_span};
 use crate::stall::{Stall, Step};
 use crate::stop::Request;
-use crate::stream::ErrorKind;
 use crate::supervise::Held;
 use crate::told::Told;
 use crate::tree;
@@ -36,39 +35,6 @@ const LONGEST_NAP: Duration = Duration::from_secs(60);
 
 /// Thousandths of the time that an agent uses a processor while it waits for its model: opencode takes 10 of them.
 const IDLE_AGENT: u64 = 20;
-
-/// How it came to the end.
-#[derive(Debug)]
-pub(crate) struct End {
-    pub(crate) status: Option<WaitStatus>,
-    /// Why it was ended; none if the child ended by itself.
-    pub(crate) cause: Option<Cause>,
-    /// How many outlived the child.
-    pub(crate) left_over: u64,
-    /// How many could not be ended.
-    pub(crate) undead: usize,
-}
-
-/// Why a job is ended before its time.
-#[derive(Debug, Clone)]
-pub(crate) enum Cause {
-    /// Somebody asked for it.
-    Asked { by: String },
-    /// Its time is over; the reason says which.
-    TimedOut { reason: String },
-    /// It showed no sign of life.
-    Stalled { reason: String },
-    /// Its agent cannot do what it is there for.
-    Hopeless { kind: ErrorKind, reason: String },
-    /// It could not be called again.
-    Broken { reason: String },
-    /// It used more than it was allowed to.
-    OverBudget { reason: String },
-    /// It ran what it must not; the reason names the pattern.
-    Dangerous { reason: String },
-    /// Its start could not be recorded.
-    Unrecorded,
-}
 
 /// The tree is being ended: TERM is out, KILL comes at `kill_at`.
 struct Ending {
@@ -222,17 +188,17 @@ impl Watch<'_> {
             let reason = self.late_step();
             return self.cut_short(Cause::TimedOut { reason }, grace);
         }
-        let jobs = jobs_root(self.held.job.folder());
+        let jobs = self.held.job.root();
         let own = rustix::process::getpid().as_raw_nonzero().get();
         let helper = self.held.keeper.as_ref().and_then(Keeper::process);
-        let step = self.stall.as_mut().and_then(|stall| stall.look_at(|| tree::below(own, helper, jobs)));
+        let step = self.stall.as_mut().and_then(|stall| stall.look_at(|| tree::below(own, helper, &jobs)));
         self.take(step);
     }
 
     fn mind_danger(&mut self) {
         if let Some(pattern) = self.danger.look(self.held) {
             let grace = Duration::from_millis(self.held.record.grace_ms);
-            self.cut_short(dangerous(&pattern), grace);
+            self.cut_short(Cause::dangerous(&pattern), grace);
         }
     }
 
@@ -322,7 +288,7 @@ impl Watch<'_> {
                     self.end.cause = Some(self.stalled());
                 }
                 if let Some(pattern) = self.danger.struck_child().filter(|_| self.end.cause.is_none()) {
-                    self.end.cause = Some(dangerous(&pattern));
+                    self.end.cause = Some(Cause::dangerous(&pattern));
                 }
             }
         }
@@ -341,17 +307,17 @@ impl Watch<'_> {
         self.held.record.by = Some(by.clone());
         // The word before the deed; a full disk does not save the job.
         let _ = self.held.record.save(&self.held.job.path(job::RECORD));
-        self.held.events.add("stopping", json!({ "by": by, "grace_ms": grace.as_millis() as u64 }));
+        self.held.events.add("stopping", json!({ "by": by, "grace_ms": millis(grace) }));
         self.end.cause = Some(cause);
     }
 
     /// Signals who is left and says whether nobody is.
     fn sweep(&mut self) -> bool {
         let Some(ending) = &mut self.ending else { return false };
-        let jobs = jobs_root(self.held.job.folder());
+        let jobs = self.held.job.root();
         let own = rustix::process::getpid().as_raw_nonzero().get();
         let helper = self.held.keeper.as_ref().and_then(Keeper::process);
-        let mut living = tree::below(own, helper, jobs);
+        let mut living = tree::below(own, helper, &jobs);
         if living.is_empty() {
             // The subreaper misses whom another program started for the job; the mark does not.
             living = tree::carrying(&self.held.record.marker());
@@ -392,33 +358,8 @@ impl Ending {
     }
 }
 
-impl Cause {
-    /// Returns who is behind it.
-    pub(crate) fn by(&self) -> String {
-        match self {
-            Cause::Asked { by } => by.clone(),
-            Cause::TimedOut { .. } => "timeout".to_owned(),
-            Cause::Stalled { .. } => "stall".to_owned(),
-            Cause::Dangerous { .. } => "danger".to_owned(),
-            Cause::Hopeless { .. } => "worker".to_owned(),
-            Cause::OverBudget { .. } => "budget".to_owned(),
-            Cause::Broken { .. } => "worker".to_owned(),
-            Cause::Unrecorded => "launch".to_owned(),
-        }
-    }
-}
-
-fn dangerous(pattern: &str) -> Cause {
-    Cause::Dangerous { reason: format!("danger '{pattern}'") }
-}
-
 fn key(process: &Identity) -> (i32, u64) {
     (process.pid, process.start)
-}
-
-/// Returns the folder of all jobs: `<jobs>/<repository>/<slug>/<n>`.
-fn jobs_root(job: &Path) -> &Path {
-    job.ancestors().nth(3).unwrap_or(job)
 }
 
 /// Returns the time since the boot, sleep of the machine included.

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use clap::ValueHint;
 use clap_complete::ArgValueCompleter;
+use shared::app::Context;
 use shared::failure::Failure;
 use shared::slug::Slug;
 
 use crate::agent::{Policy, Wanted};
 use crate::cli;
 use crate::condition::Condition;
-use crate::job::{Jobs, Name};
+use crate::job::{Job, Jobs, Name};
 use crate::prompt::Role;
 use crate::record::Record;
 use crate::rules::millis;
@@ -94,7 +95,7 @@ impl What {
     }
 
     /// Returns what launches a recorded job once more, with this prompt.
-    pub(crate) fn again(record: &Record, prompt: Option<Vec<u8>>, share: bool, force: bool, dry_run: bool) -> What {
+    pub(crate) fn again(record: &Record, prompt: Option<Vec<u8>>, asked: &Again) -> What {
         What {
             task: record.task.clone(),
             worktree: record.task.is_none().then(|| record.worktree_path()),
@@ -116,12 +117,49 @@ impl What {
             waits: Waits::default(),
             name: Some(record.slug.clone()),
             priority: record.queue.as_ref().map(|queue| queue.priority),
-            share,
-            force,
-            dry_run,
+            share: asked.share,
+            force: asked.force,
+            dry_run: asked.dry_run,
             command: if record.agent.is_some() { Vec::new() } else { record.command_line() },
         }
     }
+}
+
+/// Which job is launched once more, and how.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Again {
+    /// Job, as slug#number, or slug for its latest
+    #[arg(value_name = "job", add = ArgValueCompleter::new(cli::complete_job))]
+    job: Name,
+    /// Allow other live jobs in the same worktree
+    #[arg(long)]
+    share: bool,
+    /// Start the agent although it is paused after an error of quota or login
+    #[arg(long)]
+    force: bool,
+    /// Say what would be started and start nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+}
+
+impl Again {
+    /// Finds the job.
+    pub(crate) fn find(&self, cx: &Context) -> Result<Job, Failure> {
+        Ok(Jobs::here(cx)?.find(&self.job)?)
+    }
+}
+
+/// Reads the record of a job that is to be launched once more.
+///
+/// # Errors
+/// When it has not ended.
+pub(crate) fn read_ended(job: &Job) -> Result<Record, Failure> {
+    let record = job.read()?;
+    if record.state.is_terminal() {
+        return Ok(record);
+    }
+    let message = format!("job '{}' has not ended: it is {}", job.id(), record.state);
+    Err(Failure::could_not("live-job", message).hint("'git worker wait' waits for its end"))
 }
 
 /// What a question to an agent needs.
@@ -177,7 +215,7 @@ impl From<Question> for What {
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Waits {
     /// Start it when this job has ended
-    #[arg(long, value_name = "job")]
+    #[arg(long, value_name = "job", add = ArgValueCompleter::new(cli::complete_job))]
     after: Vec<Name>,
     /// Start it when there is something at this path, seen from the worktree
     #[arg(long, value_name = "path")]

@@ -1,9 +1,11 @@
 //! Programs outside: git through its one door, the suite's own programs, trees of processes.
 
+mod bounded;
 mod git;
 mod program;
 mod tree;
 
+pub use bounded::run_within;
 pub use git::{Done, Git, Hooks, LOCAL_ENVIRONMENT};
 pub use program::{command, find, keep_out, scrub, suite_program};
 pub use tree::{Identity, boot_id, descendants, end, in_group, marked};

@@ -40,12 +40,12 @@ impl Agent {
         let mut names: Vec<String> = PRESETS.iter().map(|preset| preset.name.to_owned()).collect();
         let more = config.names("agents")?;
         names.extend(more.into_iter().filter(|name| Preset::named(name).is_none()));
-        names.iter().map(|name| about(config, name, probe)).collect()
+        names.iter().filter_map(|name| Settings::of(config, name)).map(|settings| about(&settings, probe)).collect()
     }
 
     /// Says whether an agent reads the `AGENTS.md` of a repository by itself.
     pub(crate) fn reads_agents_md(config: &Config, name: &str) -> bool {
-        let preset = (!name.is_empty() && !name.contains('.')).then(|| Settings { config, name }.preset());
+        let preset = Settings::of(config, name).map(|settings| settings.preset());
         preset.and_then(Result::ok).flatten().is_some_and(|preset| preset.reads_agents_md)
     }
 
@@ -54,16 +54,12 @@ impl Agent {
     /// # Errors
     /// When its settings wait for trust.
     pub(crate) fn can_resume(config: &Config, name: &str) -> Result<bool, Failure> {
-        if name.is_empty() || name.contains('.') {
-            return Ok(false);
-        }
-        let settings = Settings { config, name };
+        let Some(settings) = Settings::of(config, name) else { return Ok(false) };
         Ok(settings.preset()?.is_some() || !settings.list("resume")?.is_empty())
     }
 }
 
-fn about(config: &Config, name: &str, probe: bool) -> Result<About, Failure> {
-    let settings = Settings { config, name };
+fn about(settings: &Settings<'_>, probe: bool) -> Result<About, Failure> {
     let (preset, own) = (settings.preset()?, settings.list("command")?);
     let word = own.first().map(String::as_str).or(preset.map(Preset::program)).unwrap_or_default();
     let program = match word.contains('/') {
@@ -79,7 +75,7 @@ fn about(config: &Config, name: &str, probe: bool) -> Result<About, Failure> {
     let model = settings.text("model")?;
     let unready = preset.and_then(|preset| ready::refuse_unready(preset, Path::new("/"), model.as_deref()).err());
     Ok(About {
-        name: name.to_owned(),
+        name: settings.name.to_owned(),
         preset: preset.map(|preset| preset.name),
         program: program.map(|path| path.display().to_string()),
         tried: preset.zip(version.as_ref()).map(|(preset, version)| preset.is_tried(version)),

@@ -94,22 +94,39 @@ impl Agent {
         if let Some(model) = name.strip_prefix(crate::api::PREFIX) {
             return Agent::of_api(config, model, policy, wanted);
         }
-        // The name becomes part of a key: it may not reach into another one.
-        if name.is_empty() || name.contains('.') {
-            return Err(unknown(name));
-        }
-        let settings = Settings { config, name };
+        let settings = Settings::of(config, name).ok_or_else(|| unknown(name))?;
         let own = settings.list("command")?;
         let preset = settings.preset()?;
         if own.is_empty() && preset.is_none() {
             return Err(unknown(name));
         }
-        let model = wanted.model.clone().or(settings.text("model")?);
-        let mut agent = Agent {
-            name: name.to_owned(),
+        let mut agent = Agent::new(&settings, preset, policy, wanted)?;
+        let Lines { command, resume } = match preset {
+            Some(preset) => agent.lines_of_preset(preset, worktree, wanted)?,
+            None => settings.lines(own, wanted, agent.model.as_deref())?,
+        };
+        let more = settings.list("arguments")?;
+        // What reads its arguments to the end has its last word last.
+        let last = preset.and_then(Preset::last).map(str::to_owned);
+        let whole = |words: Vec<String>| words.into_iter().chain(more.clone()).chain(last.clone());
+        agent.command = agent.fill_in(whole(command), worktree, wanted.session.as_deref());
+        agent.resume = resume.map(|words| agent.fill_in(whole(words), worktree, None));
+        Ok(agent)
+    }
+
+    /// Makes an agent of which the command lines are not known yet.
+    fn new(
+        settings: &Settings<'_>,
+        preset: Option<&'static Preset>,
+        policy: Policy,
+        wanted: &Wanted,
+    ) -> Result<Agent, Failure> {
+        Ok(Agent {
+            name: settings.name.to_owned(),
             command: Vec::new(),
-            way: PromptWay::Stdin,
+            way: if preset.is_some() { PromptWay::Stdin } else { settings.way()? },
             format: preset.map(|preset| preset.format).or(settings.format()?),
+            model: wanted.model.clone().or(settings.text("model")?),
             policy,
             version: None,
             session: wanted.session.clone(),
@@ -120,55 +137,29 @@ impl Agent {
             env: settings.list("env")?,
             secret_env: None,
             host: None,
-            model,
-        };
-        let words = match preset {
-            Some(preset) => agent.line_of_preset(preset, worktree, wanted)?,
-            None => {
-                agent.way = settings.way()?;
-                settings.line(&own, wanted, agent.model.as_deref())?
-            }
-        };
-        let own_resume = settings.list("resume")?;
-        let resume = match preset {
-            Some(preset) => Some(preset.line(agent.wish(wanted, true)).into_iter().map(str::to_owned).collect()),
-            None => Some(own_resume).filter(|line| !line.is_empty()),
-        };
-        let more = settings.list("arguments")?;
-        // What reads its arguments to the end has its last word last.
-        let last = preset.and_then(Preset::last).map(str::to_owned);
-        let whole = |words: Vec<String>| words.into_iter().chain(more.clone()).chain(last.clone());
-        let filled = |words: Vec<String>, session: Option<&str>| -> Vec<OsString> {
-            let words = whole(words).map(|word| fill(word.as_ref(), "{worktree}", worktree.as_os_str()));
-            let model = OsStr::new(agent.model.as_deref().unwrap_or_default());
-            let words = words.map(|word| fill(&word, "{model}", model));
-            words
-                .map(|word| session.map_or(word.clone(), |session| fill(&word, "{session}", session.as_ref())))
-                .collect()
-        };
-        let (command, resume) = (filled(words, wanted.session.as_deref()), resume.map(|line| filled(line, None)));
-        (agent.command, agent.resume) = (command, resume);
-        Ok(agent)
+        })
     }
 
-    fn wish(&self, wanted: &Wanted, resume: bool) -> Wish {
-        Wish { policy: self.policy, resume, model: self.model.is_some(), schema: wanted.schema }
-    }
-
-    fn line_of_preset(
-        &mut self,
-        preset: &'static Preset,
-        worktree: &Path,
-        wanted: &Wanted,
-    ) -> Result<Vec<String>, Failure> {
+    /// Returns the lines of a known agent, and learns what it brings beside them.
+    fn lines_of_preset(&mut self, preset: &'static Preset, worktree: &Path, wanted: &Wanted) -> Result<Lines, Failure> {
         ready::refuse_unready(preset, worktree, self.model.as_deref())?;
         let program = process::find(preset.program(), Some(worktree));
         self.version = program.and_then(|program| version::of(&program, Some(preset.package), false));
         let others = preset.env_of_others().into_iter().map(|name| format!("!{name}"));
         let own = preset.env.iter().map(|name| (*name).to_owned());
         self.env = others.chain(own).chain(std::mem::take(&mut self.env)).collect();
-        let wish = self.wish(wanted, wanted.session.is_some());
-        Ok(preset.line(wish).into_iter().map(str::to_owned).collect())
+        let (policy, model, schema) = (self.policy, self.model.is_some(), wanted.schema);
+        let line =
+            |resume| preset.line(Wish { policy, resume, model, schema }).into_iter().map(str::to_owned).collect();
+        Ok(Lines { command: line(wanted.session.is_some()), resume: Some(line(true)) })
+    }
+
+    /// Fills in what is known by now; without a session its place is left.
+    fn fill_in(&self, words: impl Iterator<Item = String>, worktree: &Path, session: Option<&str>) -> Vec<OsString> {
+        let model = OsStr::new(self.model.as_deref().unwrap_or_default());
+        let words = words.map(|word| fill(word.as_ref(), "{worktree}", worktree.as_os_str()));
+        let words = words.map(|word| fill(&word, "{model}", model));
+        words.map(|word| session.map_or(word.clone(), |session| fill(&word, "{session}", session.as_ref()))).collect()
     }
 
     /// Returns what the record says of it.
@@ -193,13 +184,15 @@ impl Agent {
     /// Returns what is to be said of a version that was not tried.
     pub(crate) fn doubt(&self) -> Option<String> {
         let preset = PRESETS.iter().find(|preset| Some(preset.format) == self.format)?;
-        let tried = preset.tried.join(", ");
-        match &self.version {
-            Some(version) if preset.is_tried(version) => None,
-            Some(version) => Some(format!("{} {version} was not tried with this program ({tried}was)", preset.name)),
-            None => None,
-        }
+        preset.doubt(self.version.as_deref()?)
     }
+}
+
+/// The command lines of an agent, in which places are left.
+struct Lines {
+    command: Vec<String>,
+    /// What goes on with a session; none if nothing does.
+    resume: Option<Vec<String>>,
 }
 
 /// The settings of one agent.
@@ -208,7 +201,13 @@ struct Settings<'a> {
     name: &'a str,
 }
 
-impl Settings<'_> {
+impl<'a> Settings<'a> {
+    /// Returns the settings of an agent; none for a name that no agent can have.
+    fn of(config: &'a Config, name: &'a str) -> Option<Settings<'a>> {
+        // It becomes part of a key: it may not reach into another one.
+        (!name.is_empty() && !name.contains('.')).then_some(Settings { config, name })
+    }
+
     fn key(&self, key: &str) -> String {
         format!("agents.{}.{key}", self.name)
     }
@@ -242,12 +241,10 @@ impl Settings<'_> {
         })
     }
 
-    /// The line of an agent that only the settings know.
-    fn line(&self, own: &[String], wanted: &Wanted, model: Option<&str>) -> Result<Vec<String>, Failure> {
-        let line = match &wanted.session {
-            Some(_) => self.list("resume")?,
-            None => own.to_vec(),
-        };
+    /// The lines of an agent that only the settings know.
+    fn lines(&self, own: Vec<String>, wanted: &Wanted, model: Option<&str>) -> Result<Lines, Failure> {
+        let resume = self.list("resume")?;
+        let line = if wanted.session.is_some() { resume.clone() } else { own };
         if line.is_empty() {
             let message = format!("the agent '{}' cannot go on with a session", self.name);
             let hint = format!("'{}' in the settings is the command that does", self.key("resume"));
@@ -257,7 +254,7 @@ impl Settings<'_> {
             let message = format!("the command of the agent '{}' has no place for a model", self.name);
             return Err(Failure::could_not("no-model", message).hint("{model} in its command is that place"));
         }
-        Ok(line)
+        Ok(Lines { command: line, resume: Some(resume).filter(|words| !words.is_empty()) })
     }
 }
 

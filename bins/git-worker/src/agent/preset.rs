@@ -187,6 +187,13 @@ impl Preset {
         self.tried.iter().any(|tried| version.starts_with(tried))
     }
 
+    /// Says of a version that it was not tried; none if it was.
+    pub(crate) fn doubt(&self, version: &str) -> Option<String> {
+        let tried: Vec<&str> = self.tried.iter().map(|tried| tried.trim_end_matches('.')).collect();
+        let (name, tried) = (self.name, tried.join(", "));
+        (!self.is_tried(version)).then(|| format!("{name} {version} was not tried with this program ({tried} was)"))
+    }
+
     /// Returns the environment variables that are the business of other agents only.
     pub(crate) fn env_of_others(&self) -> Vec<&'static str> {
         let all = PRESETS.iter().flat_map(|preset| preset.env);
@@ -222,6 +229,14 @@ mod tests {
              --resume {session} --json-schema {schema}"
         );
         assert_eq!(line("opencode", Policy::FullAccess, false, false), "opencode run --format json --auto");
+    }
+
+    #[test]
+    fn what_is_said_of_a_version_names_the_one_that_was_tried() {
+        let codex = Preset::named("codex").unwrap();
+        let doubt = codex.doubt("0.172.0");
+        assert_eq!(doubt.as_deref(), Some("codex 0.172.0 was not tried with this program (0.169 was)"));
+        assert_eq!(codex.doubt("0.169.3"), None);
     }
 
     #[test]

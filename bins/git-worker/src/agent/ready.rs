@@ -6,8 +6,8 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use shared::durable;
 use shared::failure::Failure;
+use shared::{durable, folders};
 
 use super::preset::Preset;
 
@@ -37,25 +37,20 @@ fn opencode_has_provider(worktree: &Path, model: Option<&str>) -> bool {
     if model.is_some_and(|model| model.contains('/')) || set("OPENCODE_CONFIG_CONTENT") {
         return true;
     }
-    let config = folder("XDG_CONFIG_HOME", ".config").map(|folder| folder.join("opencode"));
+    let config = folders::xdg("XDG_CONFIG_HOME", ".config").map(|folder| folder.join("opencode"));
     let named = ["opencode.json", "opencode.jsonc", "config.json"];
     let of = |folder: &Path| named.map(|name| folder.join(name));
     let files = config.iter().flat_map(|folder| of(folder)).chain(of(worktree));
     let mut files = files.chain(env::var_os("OPENCODE_CONFIG").map(PathBuf::from));
-    let auth = folder("XDG_DATA_HOME", ".local/share").map(|folder| folder.join("opencode/auth.json"));
+    let auth = folders::xdg("XDG_DATA_HOME", ".local/share").map(|folder| folder.join("opencode/auth.json"));
     files.any(|file| says(&file, &["\"provider\"", "\"model\""])) || auth.is_some_and(|file| says(&file, &["\"type\""]))
 }
 
 fn codex_has_login() -> bool {
     let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
-    let home = env::var_os("CODEX_HOME").map(PathBuf::from).or_else(|| folder("CODEX_HOME", ".codex"));
+    let home = env::var_os("CODEX_HOME").map(PathBuf::from).or_else(|| folders::xdg("CODEX_HOME", ".codex"));
     let has = |name: &str, words: &[&str]| home.as_ref().is_some_and(|home| says(&home.join(name), words));
     set("OPENAI_API_KEY") || set("CODEX_API_KEY") || has("auth.json", &["{"]) || has("config.toml", &["model_provider"])
-}
-
-fn folder(variable: &str, below_home: &str) -> Option<PathBuf> {
-    let set = env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
-    set.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(below_home)))
 }
 
 fn says(file: &Path, words: &[&str]) -> bool {

@@ -6,13 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Stdio;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -22,6 +19,8 @@ use shared::{folders, process};
 
 /// A program that does not say its version in this time has none.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// More of what it prints is not looked at.
+const MOST: u64 = 4096;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Known {
@@ -77,20 +76,9 @@ fn written_beside(program: &Path, package: &str) -> Option<String> {
 /// Asks a program for its version: the first number with a dot in what it prints.
 fn ask(program: &Path) -> Option<String> {
     let mut command = process::command(program);
-    process::scrub(&mut command).arg("--version").current_dir("/").stdin(Stdio::null());
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0).spawn().ok()?;
-    let began = Instant::now();
-    while began.elapsed() < PATIENCE {
-        if let Ok(Some(_)) = child.try_wait() {
-            let mut text = Vec::new();
-            child.stdout.take()?.take(4096).read_to_end(&mut text).ok()?;
-            return find(&String::from_utf8_lossy(&text));
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    let _ = child.kill();
-    let _ = child.wait();
-    None
+    process::scrub(&mut command).arg("--version").current_dir("/").process_group(0);
+    let (_, printed) = process::run_within(&mut command, None, MOST, PATIENCE).ok()?;
+    find(&String::from_utf8_lossy(&printed))
 }
 
 /// Finds a version in words such as `codex-cli 0.169.0` or `2.1.197 (Claude Code)`.

@@ -1,9 +1,7 @@
 //! The key of an endpoint: from the environment, a command, or the keychain; never from a file of ours.
 
-use std::io::Read;
-use std::process::Stdio;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::io;
+use std::time::Duration;
 
 use shared::process;
 
@@ -64,33 +62,16 @@ pub(crate) fn print(program: &str, arguments: &[String], input: Option<&str>) ->
     };
     let Some(path) = path else { return Err("names a program that is not on PATH".to_owned()) };
     let mut command = process::command(path);
-    let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
-    process::scrub(&mut command).args(arguments).current_dir("/").stdin(stdin).stderr(Stdio::null());
-    let mut child = command.stdout(Stdio::piped()).spawn().map_err(|error| format!("cannot be started: {error}"))?;
-    if let (Some(text), Some(mut stdin)) = (input, child.stdin.take()) {
-        // Who does not read it says so by its end.
-        let _ = std::io::Write::write_all(&mut stdin, text.as_bytes());
-    }
-    let stdout = child.stdout.take().ok_or("says nothing")?;
-    let reader = thread::spawn(move || {
-        let mut text = String::new();
-        stdout.take(MOST).read_to_string(&mut text).map(|_| text)
+    process::scrub(&mut command).args(arguments).current_dir("/");
+    let input = input.map(|text| text.as_bytes().to_vec());
+    let done = process::run_within(&mut command, input, MOST, PATIENCE).map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => "did not end in time".to_owned(),
+        _ => format!("cannot be started: {error}"),
     });
-    let began = Instant::now();
-    let status = loop {
-        match child.try_wait() {
-            Ok(Some(status)) => break status,
-            Ok(None) if began.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(10)),
-            Ok(None) | Err(_) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err("did not end in time".to_owned());
-            }
+    match done? {
+        (status, printed) if status.success() => {
+            String::from_utf8(printed).map_err(|_| "did not print text".to_owned())
         }
-    };
-    if !status.success() {
-        return Err(format!("failed ({status})"));
+        (status, _) => Err(format!("failed ({status})")),
     }
-    let text = reader.join().map_err(|_| "cannot be read")?.map_err(|_| "did not print text")?;
-    Ok(text)
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub(crate) use ledger::{Ledger, Verdict};
-pub(crate) use said::{ErrorKind, Said, Usage, cut, status_in};
+pub(crate) use said::{ErrorKind, Said, ToolKind, Usage, cut, spell_usage, status_in};
 
 use crate::record::Exit;
 
@@ -78,9 +78,7 @@ impl Format {
             _ => return None,
         })
     }
-}
 
-impl Format {
     /// Returns what kept an agent from its work, where its exit code tells it.
     pub(crate) fn kind_of_exit(self, exit: Exit) -> Option<ErrorKind> {
         match (self, exit) {

@@ -197,6 +197,13 @@ impl Usage {
     }
 }
 
+/// Spells the tokens of an event, or of a record.
+pub(crate) fn spell_usage(usage: &Value) -> String {
+    let number = |key: &str| usage.get(key).and_then(Value::as_u64).unwrap_or(0);
+    let cost = usage.get("cost").and_then(Value::as_f64).map(|cost| format!(", ${cost:.4}")).unwrap_or_default();
+    format!("{} in ({} cached), {} out{cost}", number("input"), number("cached"), number("output"))
+}
+
 impl Said {
     /// Returns the name of the event and what it says; none for what is not written down.
     pub(crate) fn event(&self) -> Option<(&'static str, Value)> {
