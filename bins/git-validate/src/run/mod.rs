@@ -25,7 +25,7 @@ use crate::checks::{Check, PassFiles};
 use crate::gate::{self, Choice, Gate};
 use crate::journal::Journal;
 use crate::policy::{self, Policy};
-use crate::render::{Form, worst};
+use crate::render::{Form, end_of, worst};
 use crate::subject::{From, Subject};
 use crate::tree::{self, File};
 use crate::verdict::{Answer, CheckStatus, Line, Row, Source, Verdict, bound, judge};
@@ -35,6 +35,9 @@ use child::Ended;
 use live::Live;
 use pool::{Job, Pool};
 use slot::Slot;
+
+/// As much is noted of what a check that passed has printed, in bytes.
+const SAID: usize = 240;
 
 /// What to judge, and how.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -240,7 +243,7 @@ fn line(name: &str, key: &str, ended: &Ended) -> Line {
         key: key.to_owned(),
         status: ended.status,
         duration_ms: ended.duration.as_millis().try_into().unwrap_or(u64::MAX),
-        tail: if ended.status == CheckStatus::Pass { String::new() } else { ended.tail.clone() },
+        tail: if ended.status == CheckStatus::Pass { end_of(&ended.tail, SAID).to_owned() } else { ended.tail.clone() },
         reason: ended.reason.clone(),
         findings: ended.findings.clone(),
         counts: ended.counts.clone(),
