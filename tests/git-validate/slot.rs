@@ -19,7 +19,9 @@ fn whatever_a_check_does_with_git_reaches_nothing_of_the_users() {
     room.write("untracked", "u\n");
     room.git(&["stash", "list"]);
     let before = room.users();
-    room.validate(&["--check", "rampage"]).exits(1).says("changed files of the tree, in its copy: '.gitignore' and 1 more");
+    room.validate(&["--check", "rampage"])
+        .exits(1)
+        .says("changed files of the tree, in its copy: '.gitignore' and 1 more");
     room.is_untouched(&before, "the user's");
     assert_eq!(room.git(&["for-each-ref", "--format=%(refname)"]), "refs/heads/main\nrefs/notes/validate");
     room.git(&["fsck", "--strict"]);

@@ -105,7 +105,7 @@ impl Gate {
         let rows: Vec<Row> =
             checks.chain(self.policies.iter().map(|(policy, key)| row(&policy.name(), key, noted))).collect();
         let verdict = if self.is_empty() { Verdict::NoChecks } else { judge(&rows) };
-        Answer { subject, verdict, cached: true, checks: rows }
+        Answer { subject, verdict, cached: true, checks: rows, fixed: None }
     }
 }
 

@@ -4,8 +4,10 @@ mod checks;
 mod cli;
 mod finding;
 mod gate;
+mod gc;
 mod hooks;
 mod journal;
+mod log;
 mod note;
 mod outputs;
 mod policy;
@@ -15,6 +17,7 @@ mod run;
 mod show;
 mod sign;
 mod subject;
+mod sync;
 mod tree;
 mod verdict;
 mod who;
@@ -37,6 +40,9 @@ fn main() -> ExitCode {
         match cli.command {
             None => run::run(&cx, cli.run),
             Some(Command::Show(args)) => show::run(&cx, args),
+            Some(Command::Log(args)) => log::run(&cx, args),
+            Some(Command::Sync(args)) => sync::run(&cx, args),
+            Some(Command::Gc(args)) => gc::run(&cx, args),
             Some(Command::Install(args)) => hooks::install(&cx, args),
             Some(Command::Uninstall(args)) => hooks::uninstall(&cx, args),
             Some(Command::Hook(args)) => hooks::called(&cx, args),

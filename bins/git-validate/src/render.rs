@@ -85,6 +85,14 @@ impl fmt::Display for Answer {
         let noted = self.cached && !matches!(self.verdict, Verdict::None | Verdict::NoChecks);
         let from = if noted { "  (from its note)" } else { "" };
         writeln!(f, "{}  {}{from}", self.verdict.word(), self.subject)?;
+        if let Some(fixed) = &self.fixed {
+            for path in &fixed.applied {
+                writeln!(f, "  fixed  {}", Foreign(path))?;
+            }
+            for left in &fixed.left {
+                writeln!(f, "  not fixed  {}: {}", Foreign(&left.path), Foreign(&left.reason))?;
+            }
+        }
         let warned = self.checks.iter().any(|row| !row.findings.is_empty());
         if self.verdict == Verdict::Pass && !warned {
             return Ok(());

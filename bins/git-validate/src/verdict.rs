@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::finding::{Finding, Severity};
+use crate::run::Fixed;
 use crate::subject::Subject;
 
 /// As many findings of one check are noted; the rest is counted.
@@ -227,6 +228,9 @@ pub(crate) struct Answer {
     /// Whether nothing had to be run.
     pub(crate) cached: bool,
     pub(crate) checks: Vec<Row>,
+    /// What `--fix` has done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fixed: Option<Fixed>,
 }
 
 /// Judges the rows: the worst of them, and only a full set of passes is a pass.

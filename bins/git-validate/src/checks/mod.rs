@@ -204,10 +204,6 @@ impl Check {
         stage.is_none_or(|stage| self.stages.is_empty() || self.stages.contains(&stage))
     }
 
-    /// Says whether its command is a shell's.
-    pub(crate) fn is_shell(&self) -> bool {
-        self.command.len() == 4 && self.command[..2] == ["sh", "-c"]
-    }
 }
 
 /// Checks that need each other could never begin.

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use gix::ObjectId;
 use gix::index::entry::Mode;
 use shared::app::Context;
 use shared::durable::{self, Lock};
@@ -119,6 +120,18 @@ impl Slot {
         let changed = changed.unwrap_or_default();
         let paths = changed.split(|byte| *byte == 0).filter(|path| !path.is_empty());
         paths.map(path_text).collect()
+    }
+
+    /// Returns the tree that the files are now, ignored ones left out.
+    pub(super) fn snapshot(&self, cx: &Context) -> Result<ObjectId> {
+        let index = self.folder.join("snapshot");
+        remove(&index)?;
+        fs::copy(self.folder.join("index"), &index).context("cannot copy the index of the slot")?;
+        let git = self.git(cx)?.env("GIT_INDEX_FILE", &index);
+        self.run(&git, ["add", "--all"])?;
+        let tree = self.run(&git, ["write-tree"])?;
+        remove(&index)?;
+        ObjectId::from_hex(tree.trim_ascii()).context("'git write-tree' named no tree")
     }
 
     /// Says that the run ended in order.

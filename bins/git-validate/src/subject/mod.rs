@@ -77,6 +77,16 @@ impl From {
         self.rev.is_some() || self.worktree || self.staged || self.base.is_some()
     }
 
+    /// The subject that the worktree is.
+    pub(crate) fn worktree() -> From {
+        From { worktree: true, ..From::default() }
+    }
+
+    /// Says whether it is a revision, whose files nobody edits.
+    pub(crate) fn is_rev(&self) -> bool {
+        self.rev.is_some()
+    }
+
     /// Sets what changes are counted from.
     pub(crate) fn since(self, base: Option<String>) -> From {
         From { base, ..self }
@@ -175,7 +185,7 @@ fn write_tree(git: &Git) -> Result<ObjectId, Failure> {
     Ok(ObjectId::from_hex(id.as_bytes()).context("'git write-tree' named no tree")?)
 }
 
-fn own_worktree(repository: &Repository) -> Result<Worktree, Failure> {
+pub(crate) fn own_worktree(repository: &Repository) -> Result<Worktree, Failure> {
     let Some(path) = repository.work_tree() else {
         return Err(Failure::could_not("bare", "this repository has no worktree and no index"));
     };
@@ -189,7 +199,7 @@ fn own_worktree(repository: &Repository) -> Result<Worktree, Failure> {
 }
 
 /// The index of the commit that is being made, where a hook names one; from the top of the worktree, as git counts.
-fn index_file(repository: &Repository, worktree: &Worktree) -> PathBuf {
+pub(crate) fn index_file(repository: &Repository, worktree: &Worktree) -> PathBuf {
     match std::env::var_os("GIT_INDEX_FILE").filter(|path| !path.is_empty()) {
         Some(path) => worktree.path.join(Path::new(&path)),
         None => repository.git_dir().join("index"),
