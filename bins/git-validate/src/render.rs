@@ -152,7 +152,7 @@ fn row_text(row: &Row, width: usize, room: usize) -> String {
 }
 
 /// The last lines of a text that fit.
-fn end_of(text: &str, most: usize) -> &str {
+pub(crate) fn end_of(text: &str, most: usize) -> &str {
     let text = text.trim_end_matches('\n');
     if text.len() <= most {
         return text;
