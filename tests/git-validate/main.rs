@@ -4,6 +4,8 @@ mod crash;
 mod install;
 mod kill;
 mod note;
+mod outputs;
+mod report;
 mod room;
 mod run;
 mod show;
