@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use shared::app::Global;
 
-use crate::{hooks, run, show};
+use crate::{hooks, policy, run, show};
 
 /// Run the configured checks on exactly one tree, and keep the verdict with it
 ///
@@ -22,6 +22,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Show(show::Args),
+    Policy(policy::list::Args),
     Install(hooks::InstallArgs),
     Uninstall(hooks::UninstallArgs),
     #[command(hide = true)]

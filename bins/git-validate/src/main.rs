@@ -2,8 +2,10 @@
 
 mod checks;
 mod cli;
+mod finding;
 mod hooks;
 mod note;
+mod policy;
 mod run;
 mod show;
 mod subject;
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         match cli.command {
             None => run::run(&cx, cli.run),
             Some(Command::Show(args)) => show::run(&cx, args),
+            Some(Command::Policy(args)) => policy::list::run(&cx, args),
             Some(Command::Install(args)) => hooks::install(&cx, args),
             Some(Command::Uninstall(args)) => hooks::uninstall(&cx, args),
             Some(Command::Hook(args)) => hooks::called(&cx, args),
