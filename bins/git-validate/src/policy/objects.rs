@@ -22,7 +22,7 @@ const FEW: usize = 24;
 const BATCH: usize = 32;
 
 /// Where the objects of a repository are; each thread opens them for itself.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Store {
     folder: PathBuf,
     hash: gix::hash::Kind,
@@ -31,8 +31,10 @@ pub(crate) struct Store {
 
 /// The objects, as one thread reads them.
 pub(crate) struct Objects {
+    /// Refuses what is larger than the largest that is read.
     odb: gix::odb::Handle,
     buffer: RefCell<Vec<u8>>,
+    store: Store,
 }
 
 /// A blob, or why it is passed over.
@@ -57,11 +59,14 @@ impl Store {
     /// # Errors
     /// When they cannot be opened.
     pub(crate) fn open(&self) -> Result<Objects> {
-        let odb =
-            gix::odb::at_opts(&self.folder, self.hash, self.replacements.iter().copied(), Default::default())
-                .with_context(|| format!("cannot open the objects in '{}'", self.folder.display()))?;
-        let odb = odb.with_pack_cache(|| Box::new(StaticLinkedList::<64>::default()));
-        Ok(Objects { odb, buffer: RefCell::new(Vec::new()) })
+        Ok(Objects { odb: self.handle(Some(LARGEST as usize))?, buffer: RefCell::new(Vec::new()), store: self.clone() })
+    }
+
+    fn handle(&self, limit: Option<usize>) -> Result<gix::odb::Handle> {
+        let options = gix::odb::store::init::Options { alloc_limit_bytes: limit, ..Default::default() };
+        let odb = gix::odb::at_opts(&self.folder, self.hash, self.replacements.iter().copied(), options)
+            .with_context(|| format!("cannot open the objects in '{}'", self.folder.display()))?;
+        Ok(odb.with_pack_cache(|| Box::new(StaticLinkedList::<64>::default())))
     }
 
     /// Works on each job, in several threads if there are many, and returns the results in their order.
@@ -120,7 +125,7 @@ impl Objects {
     /// # Errors
     /// When it is not there, broken or no tree.
     pub(crate) fn tree<'a>(&self, id: ObjectId, buffer: &'a mut Vec<u8>) -> Result<&'a [u8]> {
-        self.find(id, Kind::Tree, buffer)
+        find(&self.odb, id, Kind::Tree, buffer)
     }
 
     /// Hands a blob to `look`, unless it is larger than what is read.
@@ -128,23 +133,26 @@ impl Objects {
     /// # Errors
     /// When it is not there, broken or no blob.
     pub(crate) fn blob<R>(&self, id: ObjectId, look: impl FnOnce(Blob<'_>) -> R) -> Result<R> {
-        let header = self.odb.try_header(&id).map_err(|e| anyhow!("{e:#}"));
-        let header = header.with_context(|| format!("cannot read the object {id}"))?;
-        let Some(header) = header else { bail!("the object {id} is missing") };
-        if header.size > LARGEST {
-            return Ok(look(Blob::TooLarge(header.size)));
-        }
         let mut buffer = self.buffer.borrow_mut();
-        let data = self.find(id, Kind::Blob, &mut buffer)?;
-        Ok(look(Blob::Data(data)))
-    }
-
-    fn find<'a>(&self, id: ObjectId, kind: Kind, buffer: &'a mut Vec<u8>) -> Result<&'a [u8]> {
-        let found = self.odb.try_find(&id, buffer).map_err(|e| anyhow!("{e:#}"));
-        match found.with_context(|| format!("cannot read the object {id}"))? {
-            Some(data) if data.kind == kind => Ok(data.data),
-            Some(data) => bail!("the object {id} is a {} and not a {kind}", data.kind),
-            None => bail!("the object {id} is missing"),
+        match find(&self.odb, id, Kind::Blob, &mut buffer) {
+            Ok(data) => return Ok(look(Blob::Data(data))),
+            Err(error) => match self.odb.try_header(&id) {
+                Ok(Some(header)) if header.size > LARGEST => return Ok(look(Blob::TooLarge(header.size))),
+                Ok(Some(header)) if header.kind == Kind::Blob => {}
+                Ok(_) | Err(_) => return Err(error),
+            },
         }
+        // It may be kept as the difference to something that is too large.
+        let data = find(&self.store.handle(None)?, id, Kind::Blob, &mut buffer).map(<[u8]>::to_vec)?;
+        Ok(look(Blob::Data(&data)))
+    }
+}
+
+fn find<'a>(odb: &gix::odb::Handle, id: ObjectId, kind: Kind, buffer: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+    let found = odb.try_find(&id, buffer).map_err(|e| anyhow!("{e:#}"));
+    match found.with_context(|| format!("cannot read the object {id}"))? {
+        Some(data) if data.kind == kind => Ok(data.data),
+        Some(data) => bail!("the object {id} is a {} and not a {kind}", data.kind),
+        None => bail!("the object {id} is missing"),
     }
 }

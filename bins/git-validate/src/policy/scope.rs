@@ -259,6 +259,6 @@ mod tests {
         assert!(words("*.md", Values::None).starts_with("'policies.todo.overrides': '*.md' is not a pattern"));
         assert!(words("*.md 5", Values::None).contains("does not end in off, note"));
         assert!(words("*.md x", Values::Sizes).contains("or a size"));
-        assert!(scope().narrowed("todo", &["a[".into()], &[]).unwrap_err().to_string().contains("policies.todo.paths"));
+        assert!(scope().narrowed("todo", &["{a".into()], &[]).unwrap_err().to_string().contains("policies.todo.paths"));
     }
 }

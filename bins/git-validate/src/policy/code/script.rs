@@ -7,7 +7,7 @@ use super::{Item, Test, line, name, text};
 
 /// Lists what is exported where it is declared, and the methods of exported classes.
 pub(super) fn items(root: Node<'_>, data: &[u8]) -> Vec<Item> {
-    let mut reader = Items { data, places: Places::default(), found: Vec::new() };
+    let mut reader = Items { data, places: Places::default(), is_exported: false, found: Vec::new() };
     walk(root, &mut reader);
     reader.found
 }
@@ -15,6 +15,8 @@ pub(super) fn items(root: Node<'_>, data: &[u8]) -> Vec<Item> {
 struct Items<'a> {
     data: &'a [u8],
     places: Places,
+    /// Whether the class that comes next is exported.
+    is_exported: bool,
     found: Vec<Item>,
 }
 
@@ -34,8 +36,8 @@ impl<'t> Reader<'t> for Items<'_> {
                 }
                 Next::Past
             }
-            // Reached from an export only.
-            "class_declaration" | "abstract_class_declaration" | "class" => {
+            "class_declaration" | "abstract_class_declaration" | "class" if self.is_exported => {
+                self.is_exported = false;
                 self.places.push(&name(node, "name", self.data));
                 Next::IntoPlace
             }
@@ -74,7 +76,8 @@ impl Items<'_> {
         };
         let named = name(own, "name", self.data);
         self.add(own, kind, if named.is_empty() { "default" } else { &named }, is_documented);
-        if kind == "class" { Next::Into } else { Next::Past }
+        self.is_exported = kind == "class";
+        if self.is_exported { Next::Into } else { Next::Past }
     }
 
     fn add(&mut self, node: Node<'_>, kind: &'static str, own: &str, is_documented: bool) {
