@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use shared::app::Global;
 
-use crate::{gc, hooks, log, run, show, sync};
+use crate::{gc, hooks, log, policy, run, show, sync};
 
 /// Run the configured checks on exactly one tree, and keep the verdict with it
 ///
@@ -25,6 +25,7 @@ pub(crate) enum Command {
     Log(log::Args),
     Sync(sync::Args),
     Gc(gc::Args),
+    Policy(policy::list::Args),
     Install(hooks::InstallArgs),
     Uninstall(hooks::UninstallArgs),
     #[command(hide = true)]

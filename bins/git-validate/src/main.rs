@@ -43,6 +43,7 @@ fn main() -> ExitCode {
             Some(Command::Log(args)) => log::run(&cx, args),
             Some(Command::Sync(args)) => sync::run(&cx, args),
             Some(Command::Gc(args)) => gc::run(&cx, args),
+            Some(Command::Policy(args)) => policy::list::run(&cx, args),
             Some(Command::Install(args)) => hooks::install(&cx, args),
             Some(Command::Uninstall(args)) => hooks::uninstall(&cx, args),
             Some(Command::Hook(args)) => hooks::called(&cx, args),

@@ -1,6 +1,7 @@
 //! Verdicts: of one check, and of a tree.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use gix::ObjectId;
@@ -42,6 +43,12 @@ impl CheckStatus {
     /// Says whether the result stands; what timed out or could not run is run again.
     pub(crate) fn is_settled(self) -> bool {
         matches!(self, CheckStatus::Pass | CheckStatus::Fail | CheckStatus::Skipped)
+    }
+}
+
+impl fmt::Display for CheckStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
     }
 }
 
