@@ -3,6 +3,7 @@
 use anyhow::Result;
 use gix::ObjectId;
 use shared::app::Context;
+use shared::config::REPOSITORY_FILE;
 use shared::failure::Failure;
 
 use crate::checks::key::Keys;
@@ -40,6 +41,8 @@ impl Choice {
 pub(crate) struct Gate {
     pub(crate) checks: Vec<(Check, String)>,
     pub(crate) policies: Vec<(Policy, String)>,
+    /// Those that nobody has to ask for; they are told of only if they find something.
+    implicit: Vec<Policy>,
 }
 
 impl Gate {
@@ -65,21 +68,23 @@ impl Gate {
             Ok(files.clone().unwrap_or_default())
         };
         let mut keys = Keys::new(cx, subject.base);
-        let mut gate = Gate { checks: Vec::new(), policies: Vec::new() };
+        let mut gate = Gate { checks: Vec::new(), policies: Vec::new(), implicit: Vec::new() };
         for check in checks.into_iter().filter(|check| wanted.contains(&check.name)) {
             let key = keys.of(&check, &mut list)?;
             gate.checks.push((check, key));
         }
         keys.save();
         let is_chosen = |policy: &Policy| choice.only.is_empty() || choice.only.contains(&policy.name());
-        gate.policies =
-            policies.into_iter().filter(is_chosen).map(|policy| (policy.clone(), policy.key(scene))).collect();
+        let chosen = policies.into_iter().filter(is_chosen);
+        let (implicit, asked): (Vec<Policy>, Vec<Policy>) = chosen.partition(Policy::is_implicit);
+        gate.implicit = implicit;
+        gate.policies = asked.into_iter().map(|policy| (policy.clone(), policy.key(scene))).collect();
         Ok(gate)
     }
 
     /// Says whether nobody has asked for anything.
     pub(crate) fn is_empty(&self) -> bool {
-        self.checks.is_empty() && self.policies.iter().all(|(policy, _)| policy.is_implicit())
+        self.checks.is_empty() && self.policies.is_empty()
     }
 
     /// What is known: from the note, and of checks that name their inputs from any tree that had them.
@@ -107,6 +112,32 @@ impl Gate {
         let verdict = if self.is_empty() { Verdict::NoChecks } else { judge(&rows) };
         Answer { subject, verdict, cached: true, checks: rows, fixed: None }
     }
+
+    /// Adds what the policies find that nobody has to ask for.
+    ///
+    /// # Errors
+    /// When the trees cannot be read.
+    pub(crate) fn watch(&self, cx: &Context, answer: &mut Answer) -> Result<(), Failure> {
+        if self.implicit.is_empty() || !changes_settings(cx, &answer.subject)? {
+            return Ok(());
+        }
+        let policies: Vec<&Policy> = self.implicit.iter().collect();
+        let outcomes = policy::judge(scene(cx, &answer.subject), &policies)?;
+        for (policy, outcome) in policies.iter().zip(outcomes).filter(|(_, outcome)| !outcome.findings.is_empty()) {
+            let row = Row::open(&policy.name(), "");
+            let (status, findings) = (Some(outcome.status), outcome.findings);
+            answer.checks.push(Row { status, findings, source: Some(Source::Own), reason: outcome.reason, ..row });
+        }
+        answer.verdict = judge(&answer.checks);
+        Ok(())
+    }
+}
+
+/// Says whether the settings that a tree holds are not those of its base.
+fn changes_settings(cx: &Context, subject: &Subject) -> Result<bool, Failure> {
+    let repository = cx.repository()?;
+    let settings = |tree| repository.gix.rev_parse_single(format!("{tree}:{REPOSITORY_FILE}").as_str()).ok();
+    Ok(subject.base.is_some_and(|base| settings(base) != settings(subject.tree)))
 }
 
 /// What a policy sees of a subject.

@@ -203,7 +203,6 @@ impl Check {
     pub(crate) fn is_of(&self, stage: Option<Stage>) -> bool {
         stage.is_none_or(|stage| self.stages.is_empty() || self.stages.contains(&stage))
     }
-
 }
 
 /// Checks that need each other could never begin.

@@ -57,7 +57,10 @@ pub(super) fn judge(
     if is_short {
         gather.add_whole(policy.severity, || {
             let part = per_cent(documented, items);
-            format!("{documented} of {items} public items are documented, {part} %; at least {} % are wanted", asked.min)
+            format!(
+                "{documented} of {items} public items are documented, {part} %; at least {} % are wanted",
+                asked.min
+            )
         });
     }
     if ground.scene.base.is_some() && policy.ask.reads_changes() {
@@ -170,11 +173,8 @@ fn judge_change(
     (items, documented): (u64, u64),
     gather: &mut Gather,
 ) -> Result<(), Failure> {
-    let own: Vec<(&Change, Language)> = ground
-        .changes
-        .iter()
-        .filter_map(|change| Some((change, concerned(&change.path, policy, asked)?)))
-        .collect();
+    let own: Vec<(&Change, Language)> =
+        ground.changes.iter().filter_map(|change| Some((change, concerned(&change.path, policy, asked)?))).collect();
     let sides = ground.store.each(&own, Parsers::default, |objects, parsers, (change, language)| {
         let mut of = |side: Side| items_of(objects, parsers, *language, &change.path, blob_of(side));
         Ok(Sides { old: of(change.old)?, new: of(change.new)? })

@@ -43,7 +43,10 @@ pub(super) fn judge(ground: &Ground<'_>, policy: &Policy) -> Result<Outcome, Fai
     // What could not be read before asked for nothing.
     let old = read(old)?.unwrap_or_default();
     let faults = match read(new)? {
-        Ok(new) => faults(&old, &new, &elsewhere(ground)?),
+        Ok(new) => {
+            let agreed = ground.scene.cx.config()?.is_trusted() && checks_of(&in_force(ground)?) == checks_of(&new);
+            faults(&old, &new, &elsewhere(ground)?, agreed)
+        }
         Err(error) => vec![Fault { line: 0, severity: Severity::Error, message: format!("{error:#}") }],
     };
     for fault in faults {
@@ -62,17 +65,33 @@ fn elsewhere(ground: &Ground<'_>) -> Result<BTreeSet<&'static str>, Failure> {
     Ok(RULES.iter().filter(is_set).map(|rule| rule.name).collect())
 }
 
+/// What the main checkout's file says.
+fn in_force(ground: &Ground<'_>) -> Result<Vec<Entry>, Failure> {
+    let config = ground.scene.cx.config()?;
+    let all = config.values().into_iter().chain(config.withheld());
+    Ok(all.filter(|entry| entry.origin.layer == Layer::Repository).cloned().collect())
+}
+
+/// The checks, without where they stand.
+fn checks_of(entries: &[Entry]) -> BTreeMap<&str, String> {
+    let checks = entries.iter().filter(|entry| entry.key.starts_with("checks."));
+    checks.map(|entry| (entry.key.as_str(), entry.value.to_string())).collect()
+}
+
 fn field_of<'a>(key: &'a str, rule: &str) -> Option<&'a str> {
     key.strip_prefix("policies.")?.strip_prefix(rule)?.strip_prefix('.')
 }
 
-fn faults(old: &[Entry], new: &[Entry], elsewhere: &BTreeSet<&str>) -> Vec<Fault> {
+/// `agreed`: the user has seen the new checks and trusts them.
+fn faults(old: &[Entry], new: &[Entry], elsewhere: &BTreeSet<&str>, agreed: bool) -> Vec<Fault> {
     let mut faults = Vec::new();
     for rule in RULES.iter().filter(|rule| rule.name != POLICY_CHANGE) {
         let of = |entries| Own { rule, set: set_of(entries, |key| field_of(key, rule.name)) };
         compare_policy(&of(old), &of(new), elsewhere.contains(rule.name), &mut faults);
     }
-    compare_checks(old, new, &mut faults);
+    if !agreed {
+        compare_checks(old, new, &mut faults);
+    }
     faults.sort_by_key(|fault| fault.line);
     faults
 }
@@ -242,7 +261,7 @@ mod tests {
 
     fn found(old: &str, new: &str) -> Vec<String> {
         let read = |text: &str| layer::from_toml(text.as_bytes(), Layer::Repository, Path::new("c")).unwrap();
-        let all = faults(&read(old), &read(new), &BTreeSet::from(["secrets"]));
+        let all = faults(&read(old), &read(new), &BTreeSet::from(["secrets"]), false);
         all.into_iter().map(|fault| format!("{}:{}: {}", fault.line, fault.severity, fault.message)).collect()
     }
 
@@ -260,7 +279,9 @@ mod tests {
         assert!(line("max = 100\nexclude = [\"*.md\"]").starts_with("5:error: 'policies.line-length.exclude'"));
         assert!(line("max = 100\npaths = [\"src\"]").contains("policies.line-length.paths"));
         assert_eq!(line("max = 80\nseverity = \"error\""), "");
-        assert!(found(old, "[policies.line-length]\nmax = 100\n[policies.todo]\nwords = [\"A\"]\n")[0].contains("words"));
+        assert!(
+            found(old, "[policies.line-length]\nmax = 100\n[policies.todo]\nwords = [\"A\"]\n")[0].contains("words")
+        );
         assert!(found("", "[policies.secrets]\nallow = [\".\"]\n")[0].contains("policies.secrets.allow"));
         assert!(found("", "[policies.todo]\nexclude = [\"x\"]\n").is_empty());
     }

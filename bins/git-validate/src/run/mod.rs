@@ -184,6 +184,7 @@ fn judge_subject(cx: &Context, args: &Args, subject: Subject) -> Result<(Answer,
     }
     let noted = if args.force || args.no_cache { Vec::new() } else { gate.known(cx, subject.tree)? };
     let mut answer = gate.answer(subject, &noted);
+    gate.watch(cx, &mut answer)?;
     let is_open = |row: &Row| !row.is_settled();
     if args.dry_run || !answer.checks.iter().any(is_open) {
         // What would run counts as not run.
@@ -233,7 +234,9 @@ pub(crate) fn add(answer: &mut Answer, lines: &[Line]) {
             *row = Row::of(line, Source::Own, false);
         }
     }
-    answer.verdict = judge(&answer.checks);
+    if !lines.is_empty() {
+        answer.verdict = judge(&answer.checks);
+    }
 }
 
 /// Runs the checks that have no answer yet and puts it into the rows; what may be noted is returned.
