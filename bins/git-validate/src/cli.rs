@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use shared::app::Global;
 
-use crate::{gc, hooks, log, policy, run, show, sync};
+use crate::{gc, hooks, log, policy, review, run, show, sync};
 
 /// Run the configured checks on exactly one tree, and keep the verdict with it
 ///
@@ -23,6 +23,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Show(show::Args),
     Log(log::Args),
+    Review(review::Args),
     Sync(sync::Args),
     Gc(gc::Args),
     Policy(policy::list::Args),

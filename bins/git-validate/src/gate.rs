@@ -13,7 +13,7 @@ use crate::note::{self, Noted};
 use crate::policy::{self, Policy, Scene};
 use crate::subject::Subject;
 use crate::tree::{self, File};
-use crate::verdict::{Answer, Kind, Row, Source, Verdict, judge};
+use crate::verdict::{Answer, Kind, REVIEW, Row, Source, Verdict, judge};
 
 /// Which of the checks and policies are asked.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -107,8 +107,9 @@ impl Gate {
     /// Puts together what is known; whatever nobody vouches for does not count.
     pub(crate) fn answer(&self, subject: Subject, noted: &[Noted]) -> Answer {
         let checks = self.checks.iter().map(|(check, key)| row(&check.name, key, noted));
-        let rows: Vec<Row> =
+        let mut rows: Vec<Row> =
             checks.chain(self.policies.iter().map(|(policy, key)| row(&policy.name(), key, noted))).collect();
+        rows.extend(review(noted));
         let verdict = if self.is_empty() { Verdict::NoChecks } else { judge(&rows) };
         Answer { subject, verdict, cached: true, checks: rows, fixed: None }
     }
@@ -165,6 +166,12 @@ fn wanted(checks: &[Check], choice: &Choice) -> Vec<String> {
         at += 1;
     }
     wanted
+}
+
+/// The last review that somebody vouches for, whoever was asked.
+fn review(noted: &[Noted]) -> Option<Row> {
+    let reviews = noted.iter().filter(|noted| noted.line.check == REVIEW && noted.source != Source::Foreign);
+    reviews.max_by_key(|noted| noted.line.time).map(|noted| Row::of(&noted.line, noted.source, true))
 }
 
 fn row(name: &str, key: &str, noted: &[Noted]) -> Row {

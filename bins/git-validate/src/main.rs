@@ -13,6 +13,7 @@ mod outputs;
 mod policy;
 mod render;
 mod report;
+mod review;
 mod run;
 mod show;
 mod sign;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         match cli.command {
             None => run::run(&cx, cli.run),
             Some(Command::Show(args)) => show::run(&cx, args),
+            Some(Command::Review(args)) => review::run(&cx, args),
             Some(Command::Log(args)) => log::run(&cx, args),
             Some(Command::Sync(args)) => sync::run(&cx, args),
             Some(Command::Gc(args)) => gc::run(&cx, args),

@@ -107,6 +107,11 @@ pub(crate) fn judge(scene: Scene<'_>, policies: &[&Policy]) -> Result<Vec<Outcom
     Ok(outcomes.into_iter().flatten().collect())
 }
 
+/// Replaces the secrets in a text by a word, and counts them.
+pub(crate) fn mask(text: &[u8]) -> (Vec<u8>, usize) {
+    content::secrets::Secrets::new(Vec::new()).mask(text)
+}
+
 fn judge_one(ground: &Ground<'_>, known: &mut Known, policy: &Policy) -> Result<Outcome, Failure> {
     let missing = match policy.needs() {
         Needs::Base if ground.scene.base.is_none() => Some("there is no base to compare with"),

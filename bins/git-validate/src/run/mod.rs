@@ -29,7 +29,7 @@ use crate::policy::{self, Policy};
 use crate::render::{Form, end_of, worst};
 use crate::subject::{From, Subject};
 use crate::tree::{self, File};
-use crate::verdict::{Answer, CheckStatus, Line, Row, Source, Verdict, bound, judge};
+use crate::verdict::{Answer, CheckStatus, Kind, Line, Row, Source, Verdict, bound, judge};
 use crate::{note, who};
 
 use child::Ended;
@@ -123,7 +123,8 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     Ok(status(worst(&answers)))
 }
 
-fn status(verdict: Verdict) -> Status {
+/// The exit of a verdict.
+pub(crate) fn status(verdict: Verdict) -> Status {
     match verdict {
         Verdict::Pass => Status::Done,
         Verdict::Fail | Verdict::TimedOut | Verdict::None => Status::No,
@@ -185,7 +186,7 @@ fn judge_subject(cx: &Context, args: &Args, subject: Subject) -> Result<(Answer,
     let noted = if args.force || args.no_cache { Vec::new() } else { gate.known(cx, subject.tree)? };
     let mut answer = gate.answer(subject, &noted);
     gate.watch(cx, &mut answer)?;
-    let is_open = |row: &Row| !row.is_settled();
+    let is_open = |row: &Row| row.kind != Kind::Review && !row.is_settled();
     if args.dry_run || !answer.checks.iter().any(is_open) {
         // What would run counts as not run.
         answer.checks.iter_mut().filter(|row| is_open(row)).for_each(|row| row.status = None);

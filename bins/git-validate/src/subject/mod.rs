@@ -82,6 +82,11 @@ impl From {
         From { worktree: true, ..From::default() }
     }
 
+    /// The revision, if one was given.
+    pub(crate) fn revision(&self) -> Option<&str> {
+        self.rev.as_deref()
+    }
+
     /// Says whether it is a revision, whose files nobody edits.
     pub(crate) fn is_rev(&self) -> bool {
         self.rev.is_some()

@@ -113,6 +113,23 @@ impl Secrets {
         }
     }
 
+    /// Replaces each secret by a word, and counts them.
+    pub(crate) fn mask(&self, text: &[u8]) -> (Vec<u8>, usize) {
+        let Some(finder) = &self.finder else { return (text.to_vec(), 0) };
+        let (mut masked, mut end, mut count) = (Vec::with_capacity(text.len()), 0, 0);
+        for hit in finder.find_iter(text) {
+            let at = self.forms[hit.pattern().as_usize()];
+            let Some(secret) = (hit.start() >= end).then(|| self.secret_at(text, hit.start(), at)).flatten() else {
+                continue;
+            };
+            masked.extend_from_slice(&text[end..secret.start]);
+            masked.extend_from_slice(b"[secret]");
+            (end, count) = (secret.end, count + 1);
+        }
+        masked.extend_from_slice(&text[end..]);
+        (masked, count)
+    }
+
     fn secret_at(&self, data: &[u8], start: usize, at: usize) -> Option<std::ops::Range<usize>> {
         let form = &FORMS[at];
         let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
