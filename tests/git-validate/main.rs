@@ -6,6 +6,7 @@ mod kill;
 mod note;
 mod outputs;
 mod report;
+mod review;
 mod room;
 mod run;
 mod show;

@@ -24,7 +24,9 @@ use shared::registry::Task;
 use crate::checks::key::Hasher;
 use crate::gate::{Choice, Gate};
 use crate::subject::From;
-use crate::verdict::{Answer, CheckStatus, Line, REVIEW, Reviewer, Row, Source, Verdict, bound, has_error};
+use crate::verdict::{
+    Answer, CheckStatus, Kind, Line, REVIEW, Reviewer, Row, Source, Verdict, bound, has_error, judge,
+};
 use crate::{note, run, who};
 use reply::{Opinion, Reply};
 
@@ -107,6 +109,9 @@ pub(crate) fn run(cx: &Context, mut args: Args) -> Result<Status, Failure> {
     let lines = run::judge_policies(cx, &gate, &answer)?;
     run::add(&mut answer, &lines);
     gate.watch(cx, &mut answer)?;
+    // An opinion is asked for on the checks, not on an earlier opinion.
+    answer.checks.retain(|row| row.kind != Kind::Review);
+    answer.verdict = judge(&answer.checks);
     let change = evidence::change(cx, &answer, args.max_size)?;
     let facts = evidence::facts(&answer, &change, task.as_ref());
     if args.agent.as_deref() == Some("none") {
