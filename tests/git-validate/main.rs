@@ -1,7 +1,9 @@
 //! git-validate as a user runs it.
 
 mod crash;
+mod fix;
 mod install;
+mod keys;
 mod kill;
 mod note;
 mod outputs;
