@@ -1,5 +1,6 @@
 //! git-validate as a user runs it.
 
+mod checks;
 mod crash;
 mod fix;
 mod install;
@@ -14,4 +15,5 @@ mod run;
 mod show;
 mod slot;
 mod subject;
+mod sync;
 mod trust;
