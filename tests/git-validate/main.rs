@@ -17,3 +17,4 @@ mod slot;
 mod subject;
 mod sync;
 mod trust;
+mod untouched;
