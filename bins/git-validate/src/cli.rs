@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use shared::app::Global;
 
-use crate::{hooks, run, show};
+use crate::{doctor, hooks, init, run, show};
 
 /// Run the configured checks on exactly one tree, and keep the verdict with it
 ///
@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Show(show::Args),
     Install(hooks::InstallArgs),
     Uninstall(hooks::UninstallArgs),
+    Doctor(doctor::Args),
+    Init(init::Args),
     #[command(hide = true)]
     Hook(hooks::HookArgs),
 }

@@ -2,9 +2,11 @@
 
 mod checks;
 mod cli;
+mod doctor;
 mod finding;
 mod gate;
 mod hooks;
+mod init;
 mod journal;
 mod note;
 mod outputs;
@@ -39,6 +41,8 @@ fn main() -> ExitCode {
             Some(Command::Show(args)) => show::run(&cx, args),
             Some(Command::Install(args)) => hooks::install(&cx, args),
             Some(Command::Uninstall(args)) => hooks::uninstall(&cx, args),
+            Some(Command::Doctor(args)) => doctor::run(&cx, args),
+            Some(Command::Init(args)) => init::run(&cx, args),
             Some(Command::Hook(args)) => hooks::called(&cx, args),
         }
     })
