@@ -94,7 +94,8 @@ impl Room {
     /// Returns the folder of the first slot.
     pub(crate) fn slot(&self) -> PathBuf {
         let pools = self.home().join(".cache/codex-agents/validate");
-        let pool = fs::read_dir(pools).unwrap().next().unwrap().unwrap().path();
+        let mut entries = fs::read_dir(pools).unwrap().map(|entry| entry.unwrap().path());
+        let pool = entries.find(|path| path.is_dir()).expect("a validation has run");
         pool.join("0")
     }
 

@@ -113,9 +113,7 @@ fn settings(cx: &Context) -> Vec<Found> {
         Err(found) => found,
     };
     // The git configuration of the repository waits for trust as well.
-    if let Err(failure) = cx.repository()
-        && !all.iter().any(|found| found.kind == "untrusted")
-    {
+    if let (true, Err(failure)) = (all.is_empty(), cx.repository()) {
         all.push(of_failure(&failure));
     }
     all
