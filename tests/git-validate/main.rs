@@ -2,14 +2,17 @@
 
 mod crash;
 mod doctor;
+mod fix;
 mod global;
 mod init;
 mod install;
+mod keys;
 mod kill;
 mod neighbours;
 mod note;
 mod outputs;
 mod report;
+mod review;
 mod room;
 mod run;
 mod show;

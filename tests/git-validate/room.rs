@@ -94,9 +94,8 @@ impl Room {
     /// Returns the folder of the first slot.
     pub(crate) fn slot(&self) -> PathBuf {
         let pools = self.home().join(".cache/codex-agents/validate");
-        let mut entries = fs::read_dir(pools).unwrap().map(|entry| entry.unwrap().path());
-        let pool = entries.find(|path| path.is_dir()).expect("a validation has run");
-        pool.join("0")
+        let mut pools = fs::read_dir(pools).unwrap().map(|entry| entry.unwrap().path());
+        pools.find(|path| path.is_dir()).unwrap().join("0")
     }
 
     /// Returns all that is the user's: worktree, index, refs, stash, configuration; not the objects, not our notes.

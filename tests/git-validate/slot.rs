@@ -19,13 +19,17 @@ fn whatever_a_check_does_with_git_reaches_nothing_of_the_users() {
     room.write("untracked", "u\n");
     room.git(&["stash", "list"]);
     let before = room.users();
-    let ran = room.validate(&["--check", "rampage"]).succeeds();
-    assert!(ran.stderr.contains("the checks changed files of the tree, in their copy"), "{}", ran.stderr);
+    room.validate(&["--check", "rampage"])
+        .exits(1)
+        .says("changed files of the tree, in its copy: '.gitignore' and 1 more");
     room.is_untouched(&before, "the user's");
     assert_eq!(room.git(&["for-each-ref", "--format=%(refname)"]), "refs/heads/main\nrefs/notes/validate");
     room.git(&["fsck", "--strict"]);
     // Next time it is the tree again.
-    room.validate(&["--check", "rampage", "--force"]).succeeds();
+    room.validate(&["--force", "--check", "rampage"]).exits(1);
+    let answer = room.validate(&["--force", "--json"]).exits(1).json();
+    assert_eq!(Room::check(&answer, "rampage")["status"], "fail");
+    assert_eq!(Room::check(&answer, "second")["status"], "pass", "it ran again on the tree as it is");
     room.is_untouched(&before, "the user's");
 }
 

@@ -96,7 +96,10 @@ fn example(key: &Key, field: &str) -> String {
         ("command", _) => "[\"make\", \"test\"]".to_owned(),
         ("base", _) => "\"main\"".to_owned(),
         (_, Kind::Choice(words)) => format!("{:?}", words.first().copied().unwrap_or_default()),
-        _ => "\"\"".to_owned(),
+        (_, Kind::Boolean) => "false".to_owned(),
+        (_, Kind::Integer | Kind::Duration | Kind::Size) => "0".to_owned(),
+        (_, Kind::List) => "[]".to_owned(),
+        (_, Kind::Text) => "\"\"".to_owned(),
     }
 }
 

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use shared::app::Global;
 
-use crate::{doctor, hooks, init, run, show};
+use crate::{doctor, gc, hooks, init, log, policy, review, run, show, sync};
 
 /// Run the configured checks on exactly one tree, and keep the verdict with it
 ///
@@ -22,6 +22,11 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Show(show::Args),
+    Log(log::Args),
+    Review(review::Args),
+    Sync(sync::Args),
+    Gc(gc::Args),
+    Policy(policy::list::Args),
     Install(hooks::InstallArgs),
     Uninstall(hooks::UninstallArgs),
     Doctor(doctor::Args),

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use gix::ObjectId;
 use shared::app::Context;
+use shared::config::REPOSITORY_FILE;
 use shared::failure::Failure;
 
 use crate::checks::key::Keys;
@@ -12,7 +13,7 @@ use crate::note::{self, Noted};
 use crate::policy::{self, Policy, Scene};
 use crate::subject::Subject;
 use crate::tree::{self, File};
-use crate::verdict::{Answer, Kind, Row, Source, Verdict, judge};
+use crate::verdict::{Answer, Kind, REVIEW, Row, Source, Verdict, judge};
 
 /// Which of the checks and policies are asked.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -44,6 +45,8 @@ impl Choice {
 pub(crate) struct Gate {
     pub(crate) checks: Vec<(Check, String)>,
     pub(crate) policies: Vec<(Policy, String)>,
+    /// Those that nobody has to ask for; they are told of only if they find something.
+    implicit: Vec<Policy>,
 }
 
 impl Gate {
@@ -69,21 +72,23 @@ impl Gate {
             Ok(files.clone().unwrap_or_default())
         };
         let mut keys = Keys::new(cx, subject.base);
-        let mut gate = Gate { checks: Vec::new(), policies: Vec::new() };
+        let mut gate = Gate { checks: Vec::new(), policies: Vec::new(), implicit: Vec::new() };
         for check in checks.into_iter().filter(|check| wanted.contains(&check.name)) {
             let key = keys.of(&check, &mut list)?;
             gate.checks.push((check, key));
         }
         keys.save();
         let is_chosen = |policy: &Policy| choice.only.is_empty() || choice.only.contains(&policy.name());
-        gate.policies =
-            policies.into_iter().filter(is_chosen).map(|policy| (policy.clone(), policy.key(scene))).collect();
+        let chosen = policies.into_iter().filter(is_chosen);
+        let (implicit, asked): (Vec<Policy>, Vec<Policy>) = chosen.partition(Policy::is_implicit);
+        gate.implicit = implicit;
+        gate.policies = asked.into_iter().map(|policy| (policy.clone(), policy.key(scene))).collect();
         Ok(gate)
     }
 
     /// Says whether nobody has asked for anything.
     pub(crate) fn is_empty(&self) -> bool {
-        self.checks.is_empty() && self.policies.iter().all(|(policy, _)| policy.is_implicit())
+        self.checks.is_empty() && self.policies.is_empty()
     }
 
     /// What is known: from the note, and of checks that name their inputs from any tree that had them.
@@ -106,11 +111,38 @@ impl Gate {
     /// Puts together what is known; whatever nobody vouches for does not count.
     pub(crate) fn answer(&self, subject: Subject, noted: &[Noted]) -> Answer {
         let checks = self.checks.iter().map(|(check, key)| row(&check.name, key, noted));
-        let rows: Vec<Row> =
+        let mut rows: Vec<Row> =
             checks.chain(self.policies.iter().map(|(policy, key)| row(&policy.name(), key, noted))).collect();
+        rows.extend(review(noted));
         let verdict = if self.is_empty() { Verdict::NoChecks } else { judge(&rows) };
-        Answer { subject, verdict, cached: true, checks: rows }
+        Answer { subject, verdict, cached: true, checks: rows, fixed: None }
     }
+
+    /// Adds what the policies find that nobody has to ask for.
+    ///
+    /// # Errors
+    /// When the trees cannot be read.
+    pub(crate) fn watch(&self, cx: &Context, answer: &mut Answer) -> Result<(), Failure> {
+        if self.implicit.is_empty() || !changes_settings(cx, &answer.subject)? {
+            return Ok(());
+        }
+        let policies: Vec<&Policy> = self.implicit.iter().collect();
+        let outcomes = policy::judge(scene(cx, &answer.subject), &policies)?;
+        for (policy, outcome) in policies.iter().zip(outcomes).filter(|(_, outcome)| !outcome.findings.is_empty()) {
+            let row = Row::open(&policy.name(), "");
+            let (status, findings) = (Some(outcome.status), outcome.findings);
+            answer.checks.push(Row { status, findings, source: Some(Source::Own), reason: outcome.reason, ..row });
+        }
+        answer.verdict = judge(&answer.checks);
+        Ok(())
+    }
+}
+
+/// Says whether the settings that a tree holds are not those of its base.
+fn changes_settings(cx: &Context, subject: &Subject) -> Result<bool, Failure> {
+    let repository = cx.repository()?;
+    let settings = |tree| repository.gix.rev_parse_single(format!("{tree}:{REPOSITORY_FILE}").as_str()).ok();
+    Ok(subject.base.is_some_and(|base| settings(base) != settings(subject.tree)))
 }
 
 /// What a policy sees of a subject.
@@ -138,6 +170,12 @@ fn wanted(checks: &[Check], choice: &Choice) -> Vec<String> {
         at += 1;
     }
     wanted
+}
+
+/// The last review that somebody vouches for, whoever was asked.
+fn review(noted: &[Noted]) -> Option<Row> {
+    let reviews = noted.iter().filter(|noted| noted.line.check == REVIEW && noted.source != Source::Foreign);
+    reviews.max_by_key(|noted| noted.line.time).map(|noted| Row::of(&noted.line, noted.source, true))
 }
 
 fn row(name: &str, key: &str, noted: &[Noted]) -> Row {

@@ -5,18 +5,22 @@ mod cli;
 mod doctor;
 mod finding;
 mod gate;
+mod gc;
 mod hooks;
 mod init;
 mod journal;
+mod log;
 mod note;
 mod outputs;
 mod policy;
 mod render;
 mod report;
+mod review;
 mod run;
 mod show;
 mod sign;
 mod subject;
+mod sync;
 mod tree;
 mod verdict;
 mod who;
@@ -39,6 +43,11 @@ fn main() -> ExitCode {
         match cli.command {
             None => run::run(&cx, cli.run),
             Some(Command::Show(args)) => show::run(&cx, args),
+            Some(Command::Review(args)) => review::run(&cx, args),
+            Some(Command::Log(args)) => log::run(&cx, args),
+            Some(Command::Sync(args)) => sync::run(&cx, args),
+            Some(Command::Gc(args)) => gc::run(&cx, args),
+            Some(Command::Policy(args)) => policy::list::run(&cx, args),
             Some(Command::Install(args)) => hooks::install(&cx, args),
             Some(Command::Uninstall(args)) => hooks::uninstall(&cx, args),
             Some(Command::Doctor(args)) => doctor::run(&cx, args),

@@ -85,6 +85,14 @@ impl fmt::Display for Answer {
         let noted = self.cached && !matches!(self.verdict, Verdict::None | Verdict::NoChecks);
         let from = if noted { "  (from its note)" } else { "" };
         writeln!(f, "{}  {}{from}", self.verdict.word(), self.subject)?;
+        if let Some(fixed) = &self.fixed {
+            for path in &fixed.applied {
+                writeln!(f, "  fixed  {}", Foreign(path))?;
+            }
+            for left in &fixed.left {
+                writeln!(f, "  not fixed  {}: {}", Foreign(&left.path), Foreign(&left.reason))?;
+            }
+        }
         let warned = self.checks.iter().any(|row| !row.findings.is_empty());
         if self.verdict == Verdict::Pass && !warned {
             return Ok(());
@@ -141,7 +149,7 @@ fn row_text(row: &Row, width: usize, room: usize) -> String {
         text.push_str(&format!("      and {} more\n", all - FINDINGS as u64));
     }
     if matches!(row.status, Some(CheckStatus::Fail | CheckStatus::TimedOut | CheckStatus::Broken)) {
-        for line in end_of(&row.tail, SHOWN.min(room.saturating_sub(text.len()))).lines() {
+        for line in end_of(&row.tail, SHOWN.min(room.saturating_sub(text.len()))).trim_end().lines() {
             text.push_str(&format!("      {}\n", Foreign(line)));
         }
         if let Some(log) = &row.log {
@@ -153,7 +161,6 @@ fn row_text(row: &Row, width: usize, room: usize) -> String {
 
 /// The last lines of a text that fit.
 pub(crate) fn end_of(text: &str, most: usize) -> &str {
-    let text = text.trim_end_matches('\n');
     if text.len() <= most {
         return text;
     }
@@ -173,8 +180,8 @@ mod tests {
 
     #[test]
     fn of_a_long_text_whole_lines_at_its_end_are_shown() {
-        assert_eq!(end_of("one\ntwo\n", 100), "one\ntwo");
-        assert_eq!(end_of("one\ntwo\nthree\n", 8), "three");
+        assert_eq!(end_of("one\ntwo\n", 100), "one\ntwo\n");
+        assert_eq!(end_of("one\ntwo\nthree\n", 8), "three\n");
         assert_eq!(end_of("ää", 3), "ä");
     }
 }

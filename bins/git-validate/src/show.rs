@@ -17,9 +17,6 @@ pub(crate) struct Args {
     from: From,
     #[command(flatten)]
     choice: Choice,
-    /// Judge policies that are not noted, too: they run no command
-    #[arg(long)]
-    policies: bool,
     #[command(flatten)]
     form: Form,
 }
@@ -31,10 +28,10 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
         let gate = Gate::of(cx, &subject, &args.choice)?;
         let noted = gate.known(cx, subject.tree)?;
         let mut answer = gate.answer(subject, &noted);
-        if args.policies && !gate.is_empty() {
-            let lines = run::judge_policies(cx, &gate, &answer)?;
-            run::add(&mut answer, &lines);
-        }
+        // Policies run no command, so they need not have been noted.
+        let lines = run::judge_policies(cx, &gate, &answer)?;
+        run::add(&mut answer, &lines);
+        gate.watch(cx, &mut answer)?;
         answers.push(answer);
     }
     let all_pass = answers.iter().all(|answer| answer.verdict == Verdict::Pass);

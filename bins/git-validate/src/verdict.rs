@@ -1,6 +1,7 @@
 //! Verdicts: of one check, and of a tree.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use gix::ObjectId;
@@ -8,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::finding::{Finding, Severity};
+use crate::run::Fixed;
 use crate::subject::Subject;
 
 /// As many findings of one check are noted; the rest is counted.
@@ -41,6 +43,12 @@ impl CheckStatus {
     /// Says whether the result stands; what timed out or could not run is run again.
     pub(crate) fn is_settled(self) -> bool {
         matches!(self, CheckStatus::Pass | CheckStatus::Fail | CheckStatus::Skipped)
+    }
+}
+
+impl fmt::Display for CheckStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
     }
 }
 
@@ -227,10 +235,16 @@ pub(crate) struct Answer {
     /// Whether nothing had to be run.
     pub(crate) cached: bool,
     pub(crate) checks: Vec<Row>,
+    /// What `--fix` has done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fixed: Option<Fixed>,
 }
 
 /// Judges the rows: the worst of them, and only a full set of passes is a pass.
 pub(crate) fn judge(rows: &[Row]) -> Verdict {
+    // A reviewer may veto; without an opinion of his the checks decide.
+    let counts = |row: &&Row| row.kind != Kind::Review || row.status == Some(CheckStatus::Fail);
+    let rows: Vec<&Row> = rows.iter().filter(counts).collect();
     let any = |status: CheckStatus| rows.iter().any(|row| row.status == Some(status));
     if rows.is_empty() {
         Verdict::NoChecks

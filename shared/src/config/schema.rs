@@ -1,5 +1,7 @@
 //! Every key that the programs know: its kind, who may set it, its default, what it is for.
 
+mod policies;
+
 /// What a value may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -33,7 +35,7 @@ pub enum Class {
 }
 
 /// One key; a `*` in its name stands for the name of an agent or a check.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Key {
     /// Its full name, such as `task.merge`.
     pub name: &'static str,
@@ -48,7 +50,9 @@ pub struct Key {
 }
 
 /// Every key, in the order in which they are listed.
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[Key] = &joined::<{ OWN.len() + count(policies::RULES) }>(OWN, policies::RULES);
+
+const OWN: &[Key] = &[
     key(
         "task.base",
         Kind::Text,
@@ -590,6 +594,34 @@ const DANGER: Kind = Kind::Choice(&["never", "note", "interrupt", "stop"]);
 
 const fn key(name: &'static str, kind: Kind, class: Class, default: &'static str, about: &'static str) -> Key {
     Key { name, kind, class, default, about }
+}
+
+const fn count(parts: &[&[Key]]) -> usize {
+    let (mut all, mut part) = (0, 0);
+    while part < parts.len() {
+        all += parts[part].len();
+        part += 1;
+    }
+    all
+}
+
+const fn joined<const N: usize>(first: &[Key], parts: &[&[Key]]) -> [Key; N] {
+    let mut all = [first[0]; N];
+    let (mut at, mut part) = (0, 0);
+    while at < first.len() {
+        all[at] = first[at];
+        at += 1;
+    }
+    while part < parts.len() {
+        let mut i = 0;
+        while i < parts[part].len() {
+            all[at] = parts[part][i];
+            at += 1;
+            i += 1;
+        }
+        part += 1;
+    }
+    all
 }
 
 /// Finds the key that a full name such as `agents.codex.command` belongs to.

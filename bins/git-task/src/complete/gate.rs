@@ -21,11 +21,11 @@ pub(crate) fn pass(cx: &Context, plan: &Plan, built: &Built, args: &Args) -> Res
     }
     let slug = &plan.task.slug;
     let tree = built.tree.to_string();
-    let verdict = if args.validate && !args.dry_run {
-        ask(cx, &["--json", &tree])?
-    } else {
-        ask(cx, &["show", "--json", &tree])?
-    };
+    // Against the base as it is now: what the change adds to it is what lands.
+    let old = plan.old.to_string();
+    let asked = ["--json", "--stage", "complete", "--base", &old, &tree];
+    let verdict =
+        if args.validate && !args.dry_run { ask(cx, &asked)? } else { ask(cx, &[&["show"], &asked[..]].concat())? };
     match verdict["verdict"].as_str() {
         Some("pass") => Ok(true),
         Some("none") | None => {

@@ -203,11 +203,6 @@ impl Check {
     pub(crate) fn is_of(&self, stage: Option<Stage>) -> bool {
         stage.is_none_or(|stage| self.stages.is_empty() || self.stages.contains(&stage))
     }
-
-    /// Says whether its command is a shell's.
-    pub(crate) fn is_shell(&self) -> bool {
-        self.command.len() == 4 && self.command[..2] == ["sh", "-c"]
-    }
 }
 
 /// Checks that need each other could never begin.

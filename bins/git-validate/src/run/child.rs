@@ -174,9 +174,9 @@ fn run_once(
         Outcome::Exited(status) if status.success() => {}
         Outcome::Exited(status) => ended.spoil(CheckStatus::Fail, words(status)),
         Outcome::TimedOut => {
-            let after = begin.elapsed().as_millis();
             let whole = order.deadline.is_some_and(|deadline| own.is_none_or(|own| deadline < own));
             let whose = if whole { "; the run as a whole had no more time" } else { "" };
+            let after = own.filter(|_| !whole).map_or_else(|| begin.elapsed(), |own| own - begin).as_millis();
             let reason = format!("ended after {}.{:03} s{whose}", after / 1000, after % 1000);
             ended.spoil(CheckStatus::TimedOut, reason);
         }

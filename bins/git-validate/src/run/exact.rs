@@ -50,12 +50,21 @@ pub(super) fn look(top: &Path, index: &Path, tree: ObjectId) -> Result<Seen> {
     let known = open(index, tree.kind())?;
     let root = known.tree().context("the index of the slot knows no tree")?;
     ensure!(root.num_entries.is_some() && root.id == tree, "the index of the slot is that of another tree");
-    look_at(top, index, &known)
+    look_at(top, index, &known, Reach::All)
+}
+
+/// What is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// The files that the index knows.
+    Known,
+    /// All that stands there.
+    All,
 }
 
 /// Says whether a file that the index knows has changed; what it does not know does not count.
 pub(super) fn is_unchanged(top: &Path, index: &Path, hash: gix::hash::Kind) -> Result<bool> {
-    Ok(!look_at(top, index, &open(index, hash)?)?.changed)
+    Ok(!look_at(top, index, &open(index, hash)?, Reach::Known)?.changed)
 }
 
 fn open(index: &Path, hash: gix::hash::Kind) -> Result<gix::index::File> {
@@ -63,7 +72,7 @@ fn open(index: &Path, hash: gix::hash::Kind) -> Result<gix::index::File> {
     gix::index::File::at(index, hash, true, options).map_err(|e| anyhow!("cannot read the index of the slot: {e:#}"))
 }
 
-fn look_at(top: &Path, path: &Path, index: &gix::index::File) -> Result<Seen> {
+fn look_at(top: &Path, path: &Path, index: &gix::index::File, reach: Reach) -> Result<Seen> {
     let written = fs::metadata(path).context("cannot look at the index of the slot")?;
     let folders = folders(index);
     let (mut rules, mut plain) = (Sha256::new(), true);
@@ -80,7 +89,7 @@ fn look_at(top: &Path, path: &Path, index: &gix::index::File) -> Result<Seen> {
     let all: Vec<(&Vec<u8>, &Folder)> = folders.iter().collect();
     let next = AtomicUsize::new(0);
     let hashed = AtomicUsize::new(0);
-    let looker = Looker { top, index, written: &written, hashed: &hashed };
+    let looker = Looker { top, index, reach, written: &written, hashed: &hashed };
     let parts: Vec<Seen> = thread::scope(|scope| {
         let work = || {
             let mut seen = Seen::default();
@@ -147,6 +156,7 @@ fn enter(folders: &mut BTreeMap<Vec<u8>, Folder>, path: &[u8]) {
 struct Looker<'a> {
     top: &'a Path,
     index: &'a gix::index::File,
+    reach: Reach,
     /// When the index was written.
     written: &'a Metadata,
     hashed: &'a AtomicUsize,
@@ -160,18 +170,22 @@ impl Looker<'_> {
             seen.changed = true;
             return;
         };
-        let mut known: HashSet<&[u8]> = folder.folders.iter().map(Vec::as_slice).collect();
+        let mut known: Vec<&[u8]> = folder.folders.iter().map(Vec::as_slice).collect();
         for at in &folder.files {
             let entry = &self.index.entries()[*at];
             let name = entry.path(self.index);
             let name = if path.is_empty() { name } else { name[path.len() + 1..].as_bstr() };
-            known.insert(name);
+            known.push(name);
             let found = statat(handle.as_fd(), name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW);
             seen.changed |= !found.is_ok_and(|found| self.is_same(entry, &found, &place, name));
             if seen.changed {
                 return;
             }
         }
+        if self.reach == Reach::Known {
+            return;
+        }
+        known.sort_unstable();
         let Ok(names) = Dir::read_from(handle.as_fd()) else {
             seen.changed = true;
             return;
@@ -183,7 +197,7 @@ impl Looker<'_> {
             };
             let name = name.file_name().to_bytes();
             let own = path.is_empty() && name == b".git";
-            if name != b"." && name != b".." && !own && !known.contains(name) {
+            if name != b"." && name != b".." && !own && known.binary_search(&name).is_err() {
                 seen.strange.push(Path::new(OsStr::from_bytes(path)).join(OsStr::from_bytes(name)));
             }
         }

@@ -2,6 +2,7 @@
 
 mod child;
 mod exact;
+mod fix;
 mod ignored;
 mod live;
 mod output;
@@ -25,16 +26,20 @@ use crate::checks::{Check, PassFiles};
 use crate::gate::{self, Choice, Gate};
 use crate::journal::Journal;
 use crate::policy::{self, Policy};
-use crate::render::{Form, worst};
+use crate::render::{Form, end_of, worst};
 use crate::subject::{From, Subject};
 use crate::tree::{self, File};
-use crate::verdict::{Answer, CheckStatus, Line, Row, Source, Verdict, bound, judge};
+use crate::verdict::{Answer, CheckStatus, Kind, Line, Row, Source, Verdict, bound, judge};
 use crate::{note, who};
 
 use child::Ended;
+pub(crate) use fix::{Fix, Fixed};
 use live::Live;
 use pool::{Job, Pool};
 use slot::Slot;
+
+/// As much is noted of what a check that passed has printed, in bytes.
+const SAID: usize = 240;
 
 /// What to judge, and how.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -55,6 +60,9 @@ pub(crate) struct Args {
     /// As many checks at the same time, instead of validate.jobs
     #[arg(short, long, value_name = "n")]
     jobs: Option<usize>,
+    /// Mend what fails by the checks' own fix commands, on a copy, and bring the difference back
+    #[arg(long, value_name = "how", num_args = 0..=1, require_equals = true, default_missing_value = "apply")]
+    fix: Option<Fix>,
     /// Show all that the checks print
     #[arg(short, long)]
     verbose: bool,
@@ -81,11 +89,15 @@ impl Args {
             || self.choice.is_given()
             || self.form.is_given()
             || self.jobs.is_some()
+            || self.fix.is_some()
             || switches.contains(&true)
     }
 }
 
 pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
+    if let Some(how) = args.fix {
+        return run_fix(cx, args, how);
+    }
     let mut answers = Vec::new();
     let mut recorded = Ok(());
     for from in args.from.each(cx)? {
@@ -108,11 +120,59 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     if args.dry_run {
         return Ok(Status::Done);
     }
-    Ok(match worst(&answers) {
+    Ok(status(worst(&answers)))
+}
+
+/// The exit of a verdict.
+pub(crate) fn status(verdict: Verdict) -> Status {
+    match verdict {
         Verdict::Pass => Status::Done,
         Verdict::Fail | Verdict::TimedOut | Verdict::None => Status::No,
         Verdict::Broken | Verdict::NoChecks => Status::CouldNot,
-    })
+    }
+}
+
+/// Judges, mends what failed, judges again, and brings the difference to the user's files.
+fn run_fix(cx: &Context, mut args: Args, how: Fix) -> Result<Status, Failure> {
+    if !args.from.is_given() {
+        args.from = From::worktree();
+    }
+    if args.from.is_rev() && (how == Fix::Apply || args.from.is_range()) {
+        return Err(Failure::usage("--fix changes the worktree or the index: give --worktree or --staged"));
+    }
+    let subject = args.from.find(cx)?;
+    let (mut answer, mut recorded) = judge_subject(cx, &args, subject)?;
+    let gate = Gate::of(cx, &answer.subject, &args.choice)?;
+    let failed = |name: &str| answer.checks.iter().any(|row| row.name == name && row.status == Some(CheckStatus::Fail));
+    let fixable: Vec<&(Check, String)> =
+        gate.checks.iter().filter(|(check, _)| !check.fix.is_empty() && failed(&check.name)).collect();
+    let mut tree = answer.subject.tree;
+    if !fixable.is_empty() {
+        let files = Files::of(cx, &answer.subject, &fixable)?;
+        let jobs: Vec<Job<'_>> = fixable
+            .iter()
+            .filter_map(|(check, _)| Some(Job { check, files: files.of_check(check)?, blocked: None }))
+            .collect();
+        tree = fix::mend(cx, &answer.subject, &jobs)?;
+    }
+    if how == Fix::Suggest {
+        recorded?;
+        fix::suggest(cx, &answer.subject, tree)?;
+        return Ok(status(answer.verdict));
+    }
+    if tree != answer.subject.tree {
+        let before = answer.subject.clone();
+        let (again, kept) = judge_subject(cx, &args, Subject { tree, ..before.clone() })?;
+        recorded = recorded.and(kept);
+        let (applied, left) = fix::apply(cx, &before, tree)?;
+        let by = fixable.iter().map(|(check, _)| check.name.clone()).collect();
+        // What could not be brought back is as bad as it was.
+        answer = if left.is_empty() { again } else { answer };
+        answer.fixed = Some(Fixed { tree: tree.to_string(), by, applied, left });
+    }
+    args.form.print(cx, std::slice::from_ref(&answer), false)?;
+    recorded?;
+    Ok(status(answer.verdict))
 }
 
 type Recorded = Result<(), Failure>;
@@ -125,7 +185,8 @@ fn judge_subject(cx: &Context, args: &Args, subject: Subject) -> Result<(Answer,
     }
     let noted = if args.force || args.no_cache { Vec::new() } else { gate.known(cx, subject.tree)? };
     let mut answer = gate.answer(subject, &noted);
-    let is_open = |row: &Row| !row.is_settled();
+    gate.watch(cx, &mut answer)?;
+    let is_open = |row: &Row| row.kind != Kind::Review && !row.is_settled();
     if args.dry_run || !answer.checks.iter().any(is_open) {
         // What would run counts as not run.
         answer.checks.iter_mut().filter(|row| is_open(row)).for_each(|row| row.status = None);
@@ -174,7 +235,9 @@ pub(crate) fn add(answer: &mut Answer, lines: &[Line]) {
             *row = Row::of(line, Source::Own, false);
         }
     }
-    answer.verdict = judge(&answer.checks);
+    if !lines.is_empty() {
+        answer.verdict = judge(&answer.checks);
+    }
 }
 
 /// Runs the checks that have no answer yet and puts it into the rows; what may be noted is returned.
@@ -240,7 +303,7 @@ fn line(name: &str, key: &str, ended: &Ended) -> Line {
         key: key.to_owned(),
         status: ended.status,
         duration_ms: ended.duration.as_millis().try_into().unwrap_or(u64::MAX),
-        tail: if ended.status == CheckStatus::Pass { String::new() } else { ended.tail.clone() },
+        tail: if ended.status == CheckStatus::Pass { end_of(&ended.tail, SAID).to_owned() } else { ended.tail.clone() },
         reason: ended.reason.clone(),
         findings: ended.findings.clone(),
         counts: ended.counts.clone(),

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use gix::ObjectId;
 use gix::index::entry::Mode;
 use shared::app::Context;
 use shared::durable::{self, Lock};
@@ -121,6 +122,18 @@ impl Slot {
         paths.map(path_text).collect()
     }
 
+    /// Returns the tree that the files are now, ignored ones left out.
+    pub(super) fn snapshot(&self, cx: &Context) -> Result<ObjectId> {
+        let index = self.folder.join("snapshot");
+        remove(&index)?;
+        fs::copy(self.folder.join("index"), &index).context("cannot copy the index of the slot")?;
+        let git = self.git(cx)?.env("GIT_INDEX_FILE", &index);
+        self.run(&git, ["add", "--all"])?;
+        let tree = self.run(&git, ["write-tree"])?;
+        remove(&index)?;
+        ObjectId::from_hex(tree.trim_ascii()).context("'git write-tree' named no tree")
+    }
+
     /// Says that the run ended in order.
     pub(super) fn release(self) {
         let _ = fs::remove_file(self.folder.join("running"));
@@ -131,8 +144,13 @@ impl Slot {
         let own = self.tree.join(".git");
         remove(&own)?;
         let rules = ignored::Rules::of(cx);
-        if !self.is_exact(subject, &rules)? {
+        // Only a hint: it saves reading the index of another tree.
+        let holds = self.folder.join("holds");
+        let tree = subject.tree.to_string();
+        let is_same = fs::read_to_string(&holds).is_ok_and(|held| held == tree);
+        if !is_same || !self.is_exact(subject, &rules)? {
             self.mend(cx, subject, &rules)?;
+            let _ = remove(&holds).and_then(|()| Ok(fs::write(&holds, &tree)?));
         }
         own::make(cx, subject, &own)?;
         fs::copy(self.folder.join("index"), own.join("index")).context("cannot copy the index of the slot")?;
@@ -149,6 +167,10 @@ impl Slot {
     fn mend(&self, cx: &Context, subject: &Subject, rules: &ignored::Rules) -> Result<()> {
         let git = self.git(cx)?;
         let tree = subject.tree.to_string();
+        // This looks only at the files that differ; the proof is the look at all of them after it.
+        if self.run(&git, ["read-tree", "-m", "-u", &tree]).is_ok() && self.is_exact(subject, rules)? {
+            return Ok(());
+        }
         self.run(&git, ["read-tree", "--reset", "-u", &tree])?;
         if self.is_exact(subject, rules)? {
             return Ok(());

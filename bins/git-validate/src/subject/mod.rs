@@ -77,6 +77,21 @@ impl From {
         self.rev.is_some() || self.worktree || self.staged || self.base.is_some()
     }
 
+    /// The subject that the worktree is.
+    pub(crate) fn worktree() -> From {
+        From { worktree: true, ..From::default() }
+    }
+
+    /// The revision, if one was given.
+    pub(crate) fn revision(&self) -> Option<&str> {
+        self.rev.as_deref()
+    }
+
+    /// Says whether it is a revision, whose files nobody edits.
+    pub(crate) fn is_rev(&self) -> bool {
+        self.rev.is_some()
+    }
+
     /// Sets what changes are counted from.
     pub(crate) fn since(self, base: Option<String>) -> From {
         From { base, ..self }
@@ -193,7 +208,7 @@ pub(crate) fn own_worktree(repository: &Repository) -> Result<Worktree, Failure>
 }
 
 /// The index of the commit that is being made, where a hook names one; from the top of the worktree, as git counts.
-fn index_file(repository: &Repository, worktree: &Worktree) -> PathBuf {
+pub(crate) fn index_file(repository: &Repository, worktree: &Worktree) -> PathBuf {
     match std::env::var_os("GIT_INDEX_FILE").filter(|path| !path.is_empty()) {
         Some(path) => worktree.path.join(Path::new(&path)),
         None => repository.git_dir().join("index"),
