@@ -2,6 +2,8 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use suite_tests::Ran;
+
 use crate::room::Room;
 
 fn hook(room: &Room, name: &str) -> PathBuf {
@@ -307,4 +309,41 @@ fn a_hook_that_is_a_file_of_the_project_is_not_changed() {
     room.validate(&["install"]).succeeds().says("pre-commit  present");
     room.commit("called by themselves");
     assert_eq!(room.runs(), 1);
+}
+
+#[test]
+fn a_message_is_judged_as_git_will_keep_it() {
+    let room = Room::with(&[("never", "false")]);
+    room.user_config("[policies.commit-message]\nsubject-max = 20\nbody-max = 30\n");
+    room.validate(&["install", "--hook", "commit-msg"]).succeeds();
+    let mut number = 0;
+    let mut commits = |editor: &str, arguments: &[&str]| {
+        number += 1;
+        room.write("new", &format!("{number}\n"));
+        room.git(&["add", "new"]);
+        let mut command = room.command("git");
+        let script = room.script("editor", editor);
+        command.env("GIT_EDITOR", script).arg("commit").args(arguments);
+        Ran::new(format!("git commit {arguments:?}"), command.output().unwrap())
+    };
+    commits("", &["-qm", "a subject that is far too long"]).exits(1).warns("the subject has 30 characters");
+    assert_eq!(commits("", &["-qm", "short"]).succeeds().stderr, "", "it is silent where all is well");
+    // What an editor is shown beside the message is longer than any line may be.
+    let put = "{ echo subject; echo; echo body; cat \"$1\"; } > \"$1.new\"; mv \"$1.new\" \"$1\"";
+    commits(put, &["-q", "-v"]).succeeds();
+    commits(&put.replace("echo body", "echo a line of the body that is too long"), &["-q"]).exits(1).warns("line 3");
+    // Git chooses by what the message is before the editor: here '#'.
+    for (comment, code) in [(";", 1), ("auto", 0)] {
+        room.git(&["config", "core.commentChar", comment]);
+        commits(put, &["-q", "-v"]).succeeds();
+        let heading = put.replace("echo body", "echo '# a heading that is kept, and is far too long'");
+        commits(&heading, &["-q"]).exits(code);
+    }
+    room.git(&["config", "--unset", "core.commentChar"]);
+    // Without an editor nothing is a comment.
+    commits("", &["-qm", "short", "-m", "# a heading that is kept, and is far too long"]).exits(1);
+    room.git(&["config", "commit.cleanup", "strip"]);
+    commits("", &["-qm", "short", "-m", "# a heading that is cut, and is far too long"]).succeeds();
+    commits(":", &["-q"]).exits(1).warns("empty commit message");
+    assert_eq!(room.runs(), 0);
 }

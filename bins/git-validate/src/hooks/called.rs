@@ -89,6 +89,7 @@ fn judge_message(cx: &Context, file: Option<&OsString>) -> Result<Status, Failur
     let mut answer = gate.answer(subject, &[]);
     let lines = run::judge_policies(cx, &gate, &answer)?;
     run::add(&mut answer, &lines);
+    answer.cached = false;
     let has_findings = answer.checks.iter().any(|row| !row.findings.is_empty());
     let verdict = answer.verdict;
     if verdict != Verdict::Pass || has_findings || cx.output.is_json() {

@@ -59,7 +59,8 @@ pub(super) fn install(folder: &Folder, call: Call, dry_run: bool) -> Result<Row,
             let turned = block::turn(&there.content, call).filter(|turned| *turned != there.content);
             let Some(turned) = turned else { return Ok(row("present", None)) };
             write(&path, &turned, there.mode, dry_run)?;
-            return Ok(row("installed", Some(Beside::InScript)));
+            let is_chain = block::is_chain(&there.content, hook);
+            return Ok(row("installed", Some(if is_chain { Beside::Before } else { Beside::InScript })));
         }
         Some(there) if is_call(&there.content) && there.mode & 0o111 != 0 => return Ok(row("present", None)),
         Some(_) | None => {}
