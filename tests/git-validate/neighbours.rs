@@ -128,7 +128,10 @@ fn beside_what_lefthook_and_pre_commit_generate() {
 #[test]
 fn beside_the_real_husky() {
     let beside = Beside::new();
-    if !beside.fetched("husky", "npm install --prefix tools husky@9 --no-audit --no-fund") {
+    if !beside.fetched(
+        "husky",
+        "npm install --prefix tools husky@9 --no-audit --no-fund --fetch-retries=0 --fetch-timeout=20000",
+    ) {
         return;
     }
     beside.husky_script();
@@ -140,7 +143,10 @@ fn beside_the_real_husky() {
 #[test]
 fn beside_the_real_lefthook() {
     let beside = Beside::new();
-    if !beside.fetched("lefthook", "npm install --prefix tools lefthook@2 --no-audit --no-fund") {
+    if !beside.fetched(
+        "lefthook",
+        "npm install --prefix tools lefthook@2 --no-audit --no-fund --fetch-retries=0 --fetch-timeout=20000",
+    ) {
         return;
     }
     let run = format!("echo lefthook >> '{}'", beside.theirs().display());
@@ -154,7 +160,7 @@ fn beside_the_real_lefthook() {
 #[test]
 fn beside_the_real_pre_commit() {
     let beside = Beside::new();
-    let script = "python3 -m venv tools; tools/bin/pip install -q pre-commit";
+    let script = "python3 -m venv tools; tools/bin/pip install -q --retries 0 --timeout 20 pre-commit";
     if !beside.fetched("pre-commit", script) {
         return;
     }

@@ -67,7 +67,7 @@ mod samples {
         let tree = ObjectId::empty_tree(gix::hash::Kind::Sha1);
         let rev = "HEAD".to_owned();
         let subject = Subject { kind: Kind::Commit, rev, commit: Some(tree), tree, base: None, message: None };
-        Answer { subject, verdict: judge(&checks), cached: false, checks }
+        Answer { subject, verdict: judge(&checks), cached: false, fixed: None, checks }
     }
 
     /// One check of each kind, all of whose words are hostile.
