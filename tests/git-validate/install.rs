@@ -2,19 +2,21 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use suite_tests::Ran;
+
 use crate::room::Room;
 
 fn hook(room: &Room, name: &str) -> PathBuf {
     room.repo().join(".git/hooks").join(name)
 }
 
-fn put(path: &Path, content: &[u8], mode: u32) {
+pub(crate) fn put(path: &Path, content: &[u8], mode: u32) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, content).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-fn facts(path: &Path) -> (Vec<u8>, u32) {
+pub(crate) fn facts(path: &Path) -> (Vec<u8>, u32) {
     (fs::read(path).unwrap(), path.metadata().unwrap().permissions().mode() & 0o7777)
 }
 
@@ -209,7 +211,9 @@ fn the_folder_that_git_takes_hooks_from_is_used_if_it_is_of_this_repository() {
     let outside = room.path().join("outside");
     fs::create_dir(&outside).unwrap();
     room.git(&["config", "core.hooksPath", outside.to_str().unwrap()]);
-    room.validate(&["install"]).exits(128).warns("leads outside this repository");
+    if !crate::global::reads_config_hooks(&room) {
+        room.validate(&["install"]).exits(128).warns("leads outside this repository");
+    }
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
 }
 
@@ -222,4 +226,124 @@ fn without_the_program_the_hook_says_so_and_stops() {
     assert_eq!(output.status.code(), Some(1));
     let words = String::from_utf8_lossy(&output.stderr);
     assert!(words.contains("git-validate is not on PATH") && !words.contains("no-verify"), "{words}");
+}
+
+#[test]
+fn a_list_of_hooks_is_each_of_them_once() {
+    let room = Room::with(&[("a", "true")]);
+    let words = ["install", "--hook", "pre-commit,commit-msg", "--hook", "pre-push,pre-commit", "--json"];
+    let answer = room.validate(&words).succeeds().json();
+    let hooks: Vec<&str> =
+        answer["hooks"].as_array().unwrap().iter().map(|row| row["hook"].as_str().unwrap()).collect();
+    assert_eq!(hooks, ["pre-commit", "commit-msg", "pre-push"]);
+    room.validate(&["install", "--each-commit"]).exits(129);
+    room.validate(&["install", "--local", "--global"]).exits(129);
+    let before = room.users();
+    room.validate(&["install", "--local", "--hook", "commit-msg"]).succeeds().says("commit-msg  present");
+    room.is_untouched(&before, "twice is once");
+}
+
+#[test]
+fn a_message_passes_where_no_policy_reads_it_and_the_other_hook_may_change_it() {
+    let room = Room::with(&[("never", "false")]);
+    put(&hook(&room, "commit-msg"), b"#!/bin/sh\necho theirs >> \"$1\"\n", 0o755);
+    room.validate(&["install", "--hook", "commit-msg"]).succeeds();
+    room.write("new", "new\n");
+    room.commit("ours");
+    assert_eq!(room.git(&["log", "-1", "--format=%B"]).trim_end(), "ours\ntheirs");
+    assert_eq!(room.runs(), 0, "no check runs for a message");
+    room.validate(&["hook", "commit-msg"]).exits(129);
+}
+
+#[test]
+fn each_commit_that_the_remote_has_not_is_judged_if_asked() {
+    let room = with_remote();
+    room.git(&["push", "-q", "origin", "main"]);
+    room.write("bad", "bad\n");
+    room.commit("bad");
+    fs::remove_file(room.repo().join("bad")).unwrap();
+    room.commit("good again");
+    let path = hook(&room, "pre-push");
+    put(&path, b"#!/bin/sh\ncat > ../refs\n", 0o755);
+    room.validate(&["install", "--hook", "pre-push", "--each-commit"]).succeeds();
+    room.run("git", &["push", "-q", "origin", "main"]).exits(1);
+    assert_eq!(room.runs(), 1, "the oldest first, and only what is new");
+    room.run("git", &["push", "-q", "../remote.git", "main:by-address"]).exits(1);
+    // The other way of calling takes its place.
+    room.validate(&["install", "--hook", "pre-push"]).succeeds().says("pre-push  installed");
+    room.git(&["push", "-q", "origin", "main"]);
+    assert!(fs::read_to_string(room.path().join("refs")).unwrap().starts_with("refs/heads/main "));
+    room.validate(&["install", "--hook", "pre-push", "--each-commit"]).succeeds();
+    // What the remote has already is judged by its last commit all the same.
+    room.git(&["push", "-q", "origin", "main:other"]);
+    room.validate(&["uninstall"]).succeeds();
+    assert_eq!(facts(&path).0, b"#!/bin/sh\ncat > ../refs\n");
+}
+
+#[test]
+fn checks_of_another_stage_hold_nothing_up() {
+    let room = Room::new();
+    room.trusted_config("[[checks]]\nname = \"late\"\ncommand = [\"false\"]\nstage = [\"pre-push\"]\n");
+    room.validate(&["install"]).succeeds();
+    room.commit("settings");
+    room.validate(&["hook", "pre-commit"]).succeeds().prints("");
+}
+
+#[test]
+fn a_hook_that_is_a_file_of_the_project_is_not_changed() {
+    let room = Room::with(&[("a", "true")]);
+    let path = room.repo().join(".githooks/pre-commit");
+    put(&path, b"#!/bin/sh\nexit 0\n", 0o755);
+    room.commit("hooks");
+    room.git(&["config", "core.hooksPath", ".githooks"]);
+    if crate::global::reads_config_hooks(&room) {
+        room.validate(&["install"]).succeeds().says("(in git's configuration)");
+        room.validate(&["uninstall"]).succeeds();
+    } else {
+        let words = ["install", "--hook", "pre-push,pre-commit"];
+        room.validate(&words).exits(128).warns("is a file of the project").warns("git-validate hook pre-commit \"$@\"");
+    }
+    assert_eq!(room.git(&["status", "--porcelain"]), "");
+    // One that calls us by itself is fine.
+    put(&path, b"#!/bin/sh\ngit-validate hook pre-commit \"$@\"\n", 0o755);
+    room.validate(&["install"]).succeeds().says("pre-commit  present");
+    room.commit("called by themselves");
+    assert_eq!(room.runs(), 1);
+}
+
+#[test]
+fn a_message_is_judged_as_git_will_keep_it() {
+    let room = Room::with(&[("never", "false")]);
+    room.user_config("[policies.commit-message]\nsubject-max = 20\nbody-max = 30\n");
+    room.validate(&["install", "--hook", "commit-msg"]).succeeds();
+    let mut number = 0;
+    let mut commits = |editor: &str, arguments: &[&str]| {
+        number += 1;
+        room.write("new", &format!("{number}\n"));
+        room.git(&["add", "new"]);
+        let mut command = room.command("git");
+        let script = room.script("editor", editor);
+        command.env("GIT_EDITOR", script).arg("commit").args(arguments);
+        Ran::new(format!("git commit {arguments:?}"), command.output().unwrap())
+    };
+    commits("", &["-qm", "a subject that is far too long"]).exits(1).warns("the subject has 30 characters");
+    assert_eq!(commits("", &["-qm", "short"]).succeeds().stderr, "", "it is silent where all is well");
+    // What an editor is shown beside the message is longer than any line may be.
+    let put = "{ echo subject; echo; echo body; cat \"$1\"; } > \"$1.new\"; mv \"$1.new\" \"$1\"";
+    commits(put, &["-q", "-v"]).succeeds();
+    commits(&put.replace("echo body", "echo a line of the body that is too long"), &["-q"]).exits(1).warns("line 3");
+    // Git chooses by what the message is before the editor: here '#'.
+    for (comment, code) in [(";", 1), ("auto", 0)] {
+        room.git(&["config", "core.commentChar", comment]);
+        commits(put, &["-q", "-v"]).succeeds();
+        let heading = put.replace("echo body", "echo '# a heading that is kept, and is far too long'");
+        commits(&heading, &["-q"]).exits(code);
+    }
+    room.git(&["config", "--unset", "core.commentChar"]);
+    // Without an editor nothing is a comment.
+    commits("", &["-qm", "short", "-m", "# a heading that is kept, and is far too long"]).exits(1);
+    room.git(&["config", "commit.cleanup", "strip"]);
+    commits("", &["-qm", "short", "-m", "# a heading that is cut, and is far too long"]).succeeds();
+    commits(":", &["-q"]).exits(1).warns("empty commit message");
+    assert_eq!(room.runs(), 0);
 }

@@ -2,10 +2,14 @@
 
 mod checks;
 mod crash;
+mod doctor;
 mod fix;
+mod global;
+mod init;
 mod install;
 mod keys;
 mod kill;
+mod neighbours;
 mod note;
 mod outputs;
 mod report;

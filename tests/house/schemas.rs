@@ -281,6 +281,11 @@ fn git_validate_answers_as_its_schemas_say() {
     story.asks(0, &["install"]);
     story.asks(0, &["install"]);
     story.asks(0, &["uninstall"]);
+    story.asks(1, &["doctor"]);
+    story.room.write("Makefile", "test:\n");
+    story.room.write("package.json", "{\"scripts\":{\"lint\":\"x\"}}");
+    story.asks(0, &["init"]);
+    story.asks(0, &["init", "--write", "-n"]);
     let tree = story.room.git(&["rev-parse", "HEAD^{tree}"]);
     for line in story.room.git(&["notes", "--ref=validate", "show", &tree]).lines() {
         story.fits("git-validate-note", &serde_json::from_str(line).unwrap(), "a line of the note");

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use shared::app::Global;
 
-use crate::{gc, hooks, log, policy, review, run, show, sync};
+use crate::{doctor, gc, hooks, init, log, policy, review, run, show, sync};
 
 /// Run the configured checks on exactly one tree, and keep the verdict with it
 ///
@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Policy(policy::list::Args),
     Install(hooks::InstallArgs),
     Uninstall(hooks::UninstallArgs),
+    Doctor(doctor::Args),
+    Init(init::Args),
     #[command(hide = true)]
     Hook(hooks::HookArgs),
 }

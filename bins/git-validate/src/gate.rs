@@ -31,6 +31,10 @@ impl Choice {
         Choice { only: Vec::new(), stage: Some(stage) }
     }
 
+    pub(crate) fn one(name: &str) -> Choice {
+        Choice { only: vec![name.to_owned()], stage: None }
+    }
+
     pub(crate) fn is_given(&self) -> bool {
         !self.only.is_empty() || self.stage.is_some()
     }

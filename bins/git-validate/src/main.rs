@@ -2,10 +2,12 @@
 
 mod checks;
 mod cli;
+mod doctor;
 mod finding;
 mod gate;
 mod gc;
 mod hooks;
+mod init;
 mod journal;
 mod log;
 mod note;
@@ -48,6 +50,8 @@ fn main() -> ExitCode {
             Some(Command::Policy(args)) => policy::list::run(&cx, args),
             Some(Command::Install(args)) => hooks::install(&cx, args),
             Some(Command::Uninstall(args)) => hooks::uninstall(&cx, args),
+            Some(Command::Doctor(args)) => doctor::run(&cx, args),
+            Some(Command::Init(args)) => init::run(&cx, args),
             Some(Command::Hook(args)) => hooks::called(&cx, args),
         }
     })

@@ -1,45 +1,46 @@
 //! `git validate install` and `uninstall`: beside the hooks that are there; and what a hook asks.
 
 mod block;
+mod called;
+mod folder;
+mod look;
+mod message;
+mod script;
+mod settings;
 
-use std::collections::BTreeSet;
 use std::fmt;
-use std::fs;
-use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
 use serde::Serialize;
 use shared::app::Context;
-use shared::durable;
 use shared::exit::Status;
 use shared::failure::Failure;
 use shared::output::Foreign;
-use shared::process::Hooks;
 
-use crate::checks::Stage;
-use crate::gate::Choice;
-use crate::run;
-use crate::subject::From;
-use block::Taken;
+use crate::finding::path_text;
+
+pub(crate) use called::{HookArgs, called};
+pub(crate) use look::{Trouble, look};
 
 /// A hook that we know how to serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Hook {
     /// Before a commit: the index is judged
     PreCommit,
-    /// Before a push: exactly the commits that are pushed are judged
+    /// Before a push: the commits that are pushed are judged
     PrePush,
+    /// When the message is written: the policies that read it judge it
+    CommitMsg,
 }
 
 impl Hook {
-    const ALL: [Hook; 2] = [Hook::PreCommit, Hook::PrePush];
+    const ALL: [Hook; 3] = [Hook::PreCommit, Hook::PrePush, Hook::CommitMsg];
 
     fn name(self) -> &'static str {
         match self {
             Hook::PreCommit => "pre-commit",
             Hook::PrePush => "pre-push",
+            Hook::CommitMsg => "commit-msg",
         }
     }
 
@@ -47,14 +48,80 @@ impl Hook {
     fn kept(self) -> String {
         format!("{}.git-validate-kept", self.name())
     }
+
+    /// All ways in which it may call us.
+    fn calls(self) -> Vec<Call> {
+        let commits = match self {
+            Hook::PrePush => vec![Commits::Last, Commits::Each],
+            Hook::PreCommit | Hook::CommitMsg => vec![Commits::Last],
+        };
+        commits.into_iter().map(|commits| Call { hook: self, commits }).collect()
+    }
 }
 
-/// Put the validation into a hook of this repository, beside what is there
+/// Which of the commits that are pushed are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Commits {
+    /// The last of each ref.
+    Last,
+    /// Each that the remote has not.
+    Each,
+}
+
+/// How a hook calls us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Call {
+    hook: Hook,
+    commits: Commits,
+}
+
+impl Call {
+    /// The command in a script, which passes on what it needs.
+    fn in_script(self) -> String {
+        let name = self.hook.name();
+        match (self.hook, self.commits) {
+            (Hook::CommitMsg, _) => format!("git-validate hook {name} \"$@\""),
+            (_, Commits::Each) => format!("git-validate hook --each-commit {name} \"$@\""),
+            (_, Commits::Last) => format!("git-validate hook {name}"),
+        }
+    }
+
+    /// The command in git's configuration, to which git adds the arguments.
+    fn in_settings(self, scope: Scope) -> String {
+        let each = if self.commits == Commits::Each { " --each-commit" } else { "" };
+        let only = if scope == Scope::Global { " --where-configured" } else { "" };
+        format!("git-validate hook{only}{each} {}", self.hook.name())
+    }
+}
+
+/// For which repositories a hook is put in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Local,
+    Global,
+}
+
+impl Scope {
+    fn of(is_global: bool) -> Scope {
+        if is_global { Scope::Global } else { Scope::Local }
+    }
+}
+
+/// Put the validation into hooks, beside what is there
 #[derive(Debug, clap::Args)]
 pub(crate) struct InstallArgs {
-    /// Which hook; may be given several times
-    #[arg(long, value_name = "hook", default_value = "pre-commit")]
+    /// Which hooks; a list with commas, or given several times
+    #[arg(long, value_name = "hook", default_value = "pre-commit", value_delimiter = ',')]
     hook: Vec<Hook>,
+    /// Before a push judge each commit that the remote has not, not only the last of each ref
+    #[arg(long)]
+    each_commit: bool,
+    /// For this repository and all its worktrees; so if nothing is given
+    #[arg(long, conflicts_with = "global")]
+    local: bool,
+    /// For all repositories of this user, in git's configuration (git 2.54 or newer)
+    #[arg(long)]
+    global: bool,
     /// Say what would change and change nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -63,16 +130,15 @@ pub(crate) struct InstallArgs {
 /// Take the validation out of the hooks again; what was there before comes back byte for byte
 #[derive(Debug, clap::Args)]
 pub(crate) struct UninstallArgs {
+    /// Out of this repository; so if nothing is given
+    #[arg(long, conflicts_with = "global")]
+    local: bool,
+    /// Out of git's configuration of this user
+    #[arg(long)]
+    global: bool,
     /// Say what would change and change nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-}
-
-/// Judge what a hook is called for
-#[derive(Debug, clap::Args)]
-pub(crate) struct HookArgs {
-    /// The hook that calls
-    hook: Hook,
 }
 
 #[derive(Debug, Serialize)]
@@ -83,12 +149,27 @@ struct Answer {
 #[derive(Debug, Serialize)]
 struct Row {
     hook: &'static str,
+    #[serde(serialize_with = "as_text")]
     path: PathBuf,
     /// What was done: installed, present, removed, absent.
     action: &'static str,
-    /// How it stands beside another hook: alone, in-script, before.
+    /// How it stands beside another hook.
     #[serde(skip_serializing_if = "Option::is_none")]
-    beside: Option<&'static str>,
+    beside: Option<Beside>,
+}
+
+/// How our hook stands beside another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Beside {
+    /// There is no other.
+    Alone,
+    /// Our lines stand in its script.
+    InScript,
+    /// Ours runs first, and then the other.
+    Before,
+    /// Git's configuration names ours; the other stays as it is.
+    InConfig,
 }
 
 impl fmt::Display for Answer {
@@ -96,9 +177,10 @@ impl fmt::Display for Answer {
         for row in &self.hooks {
             write!(f, "{}  {}  {}", row.hook, row.action, Foreign(&row.path.display().to_string()))?;
             match row.beside {
-                Some("in-script") => writeln!(f, "  (in the script that is there)")?,
-                Some("before") => writeln!(f, "  (before the hook that is there)")?,
-                Some(_) | None => writeln!(f)?,
+                Some(Beside::InScript) => writeln!(f, "  (in the script that is there)")?,
+                Some(Beside::Before) => writeln!(f, "  (before the hook that is there)")?,
+                Some(Beside::InConfig) => writeln!(f, "  (in git's configuration)")?,
+                Some(Beside::Alone) | None => writeln!(f)?,
             }
         }
         Ok(())
@@ -106,187 +188,67 @@ impl fmt::Display for Answer {
 }
 
 pub(crate) fn install(cx: &Context, args: InstallArgs) -> Result<Status, Failure> {
-    let folder = folder(cx)?;
-    let mut hooks = Vec::new();
-    for hook in args.hook {
-        hooks.push(install_one(&folder, hook, args.dry_run)?);
+    if args.each_commit && !args.hook.contains(&Hook::PrePush) {
+        return Err(Failure::usage("'--each-commit' is about '--hook pre-push'"));
     }
+    let mut calls: Vec<Call> = Vec::new();
+    for hook in args.hook {
+        let commits = if args.each_commit && hook == Hook::PrePush { Commits::Each } else { Commits::Last };
+        if !calls.iter().any(|call| call.hook == hook) {
+            calls.push(Call { hook, commits });
+        }
+    }
+    let hooks = match Scope::of(args.global) {
+        Scope::Global => settings::install_global(cx, &calls, args.dry_run)?,
+        Scope::Local => install_local(cx, &calls, args.dry_run)?,
+    };
     cx.output.answer(&Answer { hooks })?;
     Ok(Status::Done)
 }
 
-fn install_one(folder: &Path, hook: Hook, dry_run: bool) -> Result<Row, Failure> {
-    let path = folder.join(hook.name());
-    let row = |action, beside| Row { hook: hook.name(), path: path.clone(), action, beside };
-    let kept = folder.join(hook.kept());
-    let there = read(&path)?;
-    if there.as_ref().is_some_and(|there| block::is_in(&there.content)) {
-        return Ok(row("present", None));
-    }
-    if !dry_run {
-        fs::create_dir_all(folder).with_context(|| format!("cannot create '{}'", folder.display()))?;
-    }
-    match there {
-        // An interrupted install has kept the old one and not yet written ours.
-        None if kept.symlink_metadata().is_ok() => {
-            write(&path, &block::alone(hook.name(), Some(&hook.kept())), 0o755, dry_run)?;
-            Ok(row("installed", Some("before")))
-        }
-        None => {
-            write(&path, &block::alone(hook.name(), None), 0o755, dry_run)?;
-            Ok(row("installed", Some("alone")))
-        }
-        Some(there) if there.is_ours_to_change() && block::is_shell_script(&there.content) => {
-            write(&path, &block::put_in(&there.content, hook.name()), there.mode, dry_run)?;
-            Ok(row("installed", Some("in-script")))
-        }
-        Some(_) => {
-            if kept.symlink_metadata().is_ok() {
-                return Err(Failure::could_not("exists", format!("'{}' is in the way", kept.display())));
-            }
-            if !dry_run {
-                fs::rename(&path, &kept).with_context(|| format!("cannot rename '{}'", path.display()))?;
-            }
-            write(&path, &block::alone(hook.name(), Some(&hook.kept())), 0o755, dry_run)?;
-            Ok(row("installed", Some("before")))
+/// Into the folder that git takes hooks from; where that is not ours to change, into the configuration, if git reads it.
+fn install_local(cx: &Context, calls: &[Call], dry_run: bool) -> Result<Vec<Row>, Failure> {
+    let folder = folder::Folder::find(cx)?;
+    let mut in_settings = Vec::new();
+    // What is refused is refused before anything is done.
+    for call in calls {
+        let refused = folder.refuse_foreign(cx, call.hook);
+        in_settings.push(refused.is_err());
+        if refused.is_err() && !settings::is_known(cx)? {
+            refused?;
         }
     }
+    let mut hooks = Vec::new();
+    for (call, in_settings) in calls.iter().zip(in_settings) {
+        hooks.push(match in_settings {
+            true => settings::install_one(cx, *call, dry_run)?,
+            false => script::install(&folder, *call, dry_run)?,
+        });
+    }
+    if hooks.iter().any(|row| row.action == "installed" && row.beside != Some(Beside::InConfig)) {
+        folder.say_who_else_writes_it(cx);
+    }
+    Ok(hooks)
 }
 
 pub(crate) fn uninstall(cx: &Context, args: UninstallArgs) -> Result<Status, Failure> {
-    let folder = folder(cx)?;
-    let mut hooks = Vec::new();
-    for hook in Hook::ALL {
-        hooks.push(uninstall_one(&folder, hook, args.dry_run)?);
+    let mut hooks = settings::uninstall(cx, Scope::of(args.global), args.dry_run)?;
+    if !args.global {
+        let folder = folder::Folder::find(cx)?;
+        for (row, hook) in hooks.iter_mut().zip(Hook::ALL) {
+            let of_script = if folder.is_ours() { Some(script::uninstall(&folder, hook, args.dry_run)?) } else { None };
+            // Where it was is what counts; where it was in neither, the folder is told.
+            if let Some(of_script) =
+                of_script.filter(|of_script| of_script.action == "removed" || row.action == "absent")
+            {
+                *row = of_script;
+            }
+        }
     }
     cx.output.answer(&Answer { hooks })?;
     Ok(Status::Done)
 }
 
-fn uninstall_one(folder: &Path, hook: Hook, dry_run: bool) -> Result<Row, Failure> {
-    let path = folder.join(hook.name());
-    let kept = folder.join(hook.kept());
-    let row = |action| Row { hook: hook.name(), path: path.clone(), action, beside: None };
-    let there = read(&path)?;
-    let is_chain = there.as_ref().is_some_and(|there| there.content == block::alone(hook.name(), Some(&hook.kept())));
-    // An interrupted install may have kept the old one and not yet written ours.
-    if kept.symlink_metadata().is_ok() && (is_chain || there.is_none()) {
-        if !dry_run {
-            fs::rename(&kept, &path).with_context(|| format!("cannot rename '{}'", kept.display()))?;
-        }
-        return Ok(row("removed"));
-    }
-    let Some(there) = there else { return Ok(row("absent")) };
-    match block::take_out(&there.content, hook.name()) {
-        Taken::Nothing if block::is_in(&there.content) => {
-            Err(Failure::could_not("changed", format!("our lines in '{}' were changed by hand", path.display()))
-                .hint("take them out by hand, from '# >>> git-validate >>>' to '# <<< git-validate <<<'"))
-        }
-        Taken::Nothing => Ok(row("absent")),
-        Taken::All => {
-            if !dry_run {
-                fs::remove_file(&path).with_context(|| format!("cannot remove '{}'", path.display()))?;
-            }
-            Ok(row("removed"))
-        }
-        Taken::Rest(rest) => {
-            write(&path, &rest, there.mode, dry_run)?;
-            Ok(row("removed"))
-        }
-    }
-}
-
-struct There {
-    content: Vec<u8>,
-    mode: u32,
-    is_link: bool,
-}
-
-impl There {
-    /// What a link leads to may be a file of the project; what git does not run is not to begin to run.
-    fn is_ours_to_change(&self) -> bool {
-        !self.is_link && self.mode & 0o111 != 0
-    }
-}
-
-fn read(path: &Path) -> Result<Option<There>, Failure> {
-    let is_link = path.symlink_metadata().is_ok_and(|facts| facts.is_symlink());
-    let Some(content) = durable::read(path)? else {
-        // A link that leads nowhere is a hook that git does not run, and still somebody's.
-        return Ok(is_link.then(|| There { content: Vec::new(), mode: 0, is_link }));
-    };
-    let facts = fs::metadata(path).with_context(|| format!("cannot look at '{}'", path.display()))?;
-    Ok(Some(There { content, mode: facts.permissions().mode() & 0o7777, is_link }))
-}
-
-fn write(path: &Path, content: &[u8], mode: u32, dry_run: bool) -> Result<(), Failure> {
-    if !dry_run {
-        durable::replace_public(path, content, mode)?;
-        // The mode of a new file is cut by the umask; a hook gets back what it had.
-        let mode = fs::Permissions::from_mode(mode);
-        fs::set_permissions(path, mode).with_context(|| format!("cannot set the mode of '{}'", path.display()))?;
-    }
-    Ok(())
-}
-
-/// Finds the folder that git takes hooks from; one outside the repository is not ours to change.
-fn folder(cx: &Context) -> Result<PathBuf, Failure> {
-    let repository = cx.repository()?;
-    let git = cx.git()?.hooks(Hooks::Users);
-    let said = git.run(["rev-parse", "--git-path", "hooks"])?.text();
-    let configured = repository.settings("core").into_iter().any(|setting| setting.key == "hookspath");
-    // A relative path counts from the top of the worktree in which git runs.
-    let start =
-        if configured { repository.work_tree().unwrap_or(repository.common_dir()) } else { repository.common_dir() };
-    let folder = start.join(said);
-    let real = folder.canonicalize().unwrap_or_else(|_| folder.clone());
-    let inside = |root: Option<&Path>| root.is_some_and(|root| real.starts_with(root));
-    let main = repository.main_worktree();
-    if inside(Some(repository.common_dir())) || inside(repository.work_tree()) || inside(main.as_deref()) {
-        return Ok(folder);
-    }
-    Err(Failure::could_not(
-        "hooks-path",
-        format!("core.hooksPath leads outside this repository, to '{}'", folder.display()),
-    )
-    .hint(
-        "'git config --show-origin core.hooksPath' shows who set it; call 'git validate --staged' from the hooks there",
-    ))
-}
-
-/// Judges what a hook is called for.
-pub(crate) fn called(cx: &Context, args: HookArgs) -> Result<Status, Failure> {
-    match args.hook {
-        Hook::PreCommit => run::run(cx, run::Args::of(From::staged(), Choice::of(Stage::PreCommit))),
-        Hook::PrePush => {
-            for id in pushed()? {
-                if cx.repository()?.tree(&id).is_err() {
-                    // A tag may name a file, which no check can judge.
-                    cx.output.note(format!("{id} is no commit; not validated"));
-                    continue;
-                }
-                let status = run::run(cx, run::Args::of(From::rev(&id), Choice::of(Stage::PrePush)))?;
-                if status != Status::Done {
-                    return Ok(status);
-                }
-            }
-            Ok(Status::Done)
-        }
-    }
-}
-
-/// Reads what is pushed: `<local ref> <local id> <remote ref> <remote id>`; deletions push nothing, notes are no work.
-fn pushed() -> Result<BTreeSet<String>, Failure> {
-    let mut text = Vec::new();
-    std::io::stdin().read_to_end(&mut text).context("cannot read which commits are pushed")?;
-    let text = String::from_utf8_lossy(&text);
-    let mut ids = BTreeSet::new();
-    for line in text.lines() {
-        let words: Vec<&str> = line.split(' ').collect();
-        let (Some(id), Some(remote)) = (words.get(1), words.get(2)) else { continue };
-        if id.bytes().any(|byte| byte != b'0') && !remote.starts_with("refs/notes/") {
-            ids.insert((*id).to_owned());
-        }
-    }
-    Ok(ids)
+fn as_text<S: serde::Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path_text(path.as_os_str().as_encoded_bytes()))
 }

@@ -190,6 +190,10 @@ fn write_tree(git: &Git) -> Result<ObjectId, Failure> {
     Ok(ObjectId::from_hex(id.as_bytes()).context("'git write-tree' named no tree")?)
 }
 
+/// The worktree that was opened.
+///
+/// # Errors
+/// When the repository is bare.
 pub(crate) fn own_worktree(repository: &Repository) -> Result<Worktree, Failure> {
     let Some(path) = repository.work_tree() else {
         return Err(Failure::could_not("bare", "this repository has no worktree and no index"));
