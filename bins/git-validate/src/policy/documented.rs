@@ -82,7 +82,7 @@ fn count<'a>(
         let Some(language) = concerned(path, policy, asked) else { continue };
         let rules = *rules.entry(language.name()).or_insert_with(|| rules_of(language));
         let (key, record) = known.find(&file.id, rules);
-        counts.push(record.and_then(parse_counts));
+        counts.push(record.and_then(|place| parse_counts(known.record(place))));
         jobs.push(Job { path, id: file.id, language, key });
     }
     let open: Vec<usize> = (0..jobs.len()).filter(|at| counts[*at].is_none()).collect();

@@ -3,6 +3,7 @@
 //! Patterns are as in `.gitignore`. What matches a folder matches all below it, so that each folder
 //! of a tree is asked once and a file only for itself.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -18,7 +19,17 @@ use crate::finding::Severity;
 
 /// Patterns as in `.gitignore`, the last that matches decides.
 #[derive(Debug, Clone)]
-pub(crate) struct Patterns(Arc<Gitignore>);
+pub(crate) struct Patterns(Arc<Vec<Pattern>>);
+
+/// One pattern, or several alike; most are of a form that is quicker to ask than a glob.
+#[derive(Debug)]
+enum Pattern {
+    /// `*.rs` and `*.py`.
+    Endings(HashSet<Vec<u8>>),
+    /// `docs/**`.
+    Below(Vec<u8>),
+    Glob(Gitignore),
+}
 
 impl Patterns {
     /// Reads patterns; `key` names their setting.
@@ -26,12 +37,22 @@ impl Patterns {
     /// # Errors
     /// When one is none.
     pub(crate) fn parse(key: &str, lines: &[String]) -> Result<Patterns, Failure> {
-        let mut builder = GitignoreBuilder::new("");
+        let mut all: Vec<Pattern> = Vec::new();
         for line in lines {
-            builder.add_line(None, line).map_err(|e| broken(key, format!("'{}': {e}", line.escape_debug())))?;
+            let is_plain = |text: &str| !text.is_empty() && !text.contains(['*', '?', '[', ']', '{', '}', '\\', '!', '#', ' ']);
+            let ending = line.strip_prefix("*.").filter(|rest| is_plain(rest) && !rest.contains(['/', '.']));
+            let folder = line.strip_suffix("/**").map(|rest| rest.strip_prefix('/').unwrap_or(rest));
+            let folder = folder.filter(|rest| is_plain(rest) && !rest.starts_with('/') && !rest.ends_with('/'));
+            match (ending, folder, all.last_mut()) {
+                (Some(ending), _, Some(Pattern::Endings(endings))) => {
+                    endings.insert(ending.as_bytes().to_vec());
+                }
+                (Some(ending), _, _) => all.push(Pattern::Endings(HashSet::from([ending.as_bytes().to_vec()]))),
+                (None, Some(folder), _) => all.push(Pattern::Below([folder.as_bytes(), b"/"].concat())),
+                (None, None, _) => all.extend(glob(key, line)?.map(Pattern::Glob)),
+            }
         }
-        let built = builder.build().map_err(|e| broken(key, e.to_string()))?;
-        Ok(Patterns(Arc::new(built)))
+        Ok(Patterns(Arc::new(all)))
     }
 
     /// Says whether there is none.
@@ -40,11 +61,19 @@ impl Patterns {
     }
 
     fn asked(&self, path: &[u8], is_folder: bool) -> Option<bool> {
-        match self.0.matched(Path::new(OsStr::from_bytes(path)), is_folder) {
-            Match::None => None,
-            Match::Ignore(_) => Some(true),
-            Match::Whitelist(_) => Some(false),
-        }
+        self.0.iter().rev().find_map(|pattern| match pattern {
+            Pattern::Endings(endings) => {
+                let name = memchr::memrchr(b'/', path).map_or(path, |at| &path[at + 1..]);
+                let ending = &name[memchr::memrchr(b'.', name)? + 1..];
+                endings.contains(ending).then_some(true)
+            }
+            Pattern::Below(folder) => (path.len() > folder.len() && path.starts_with(folder)).then_some(true),
+            Pattern::Glob(glob) => match glob.matched(Path::new(OsStr::from_bytes(path)), is_folder) {
+                Match::None => None,
+                Match::Ignore(_) => Some(true),
+                Match::Whitelist(_) => Some(false),
+            },
+        })
     }
 
     /// Says whether a path or a folder above it matches.
@@ -72,6 +101,14 @@ impl Patterns {
         }
         Over { patterns: self, folders }
     }
+}
+
+/// Reads one pattern; nothing of a comment.
+fn glob(key: &str, line: &str) -> Result<Option<Gitignore>, Failure> {
+    let mut builder = GitignoreBuilder::new("");
+    builder.add_line(None, line).map_err(|e| broken(key, format!("'{}': {e}", line.escape_debug())))?;
+    let built = builder.build().map_err(|e| broken(key, e.to_string()))?;
+    Ok(Some(built).filter(|built| !built.is_empty()))
 }
 
 /// Patterns with their answers for each folder of one tree.
@@ -250,6 +287,25 @@ mod tests {
         assert_eq!(at("README.md"), None);
         assert_eq!(at("src/a.md"), Some((Severity::Error, 200)));
         assert_eq!(at("src/deep/er/x"), Some((Severity::Warning, 120)));
+    }
+
+    #[test]
+    fn the_quick_forms_answer_as_a_glob_does() {
+        let lines = ["*.rs", "*.md", "docs/**", "/a/b/**", "!x.rs", "*.tar.gz", "lib/", "*.py"].map(str::to_owned);
+        let quick = Patterns::parse("k", &lines).unwrap();
+        let mut builder = GitignoreBuilder::new("");
+        lines.iter().for_each(|line| drop(builder.add_line(None, line).unwrap()));
+        let slow = builder.build().unwrap();
+        for path in ["a.rs", "x.rs", "docs", "docs/a", "docs/a/b.txt", "no/docs/a", "a/b", "a/b/c", "x/a/b/c", "y.tar.gz", "lib", ".rs", "rs", "q.PY", "m/k.py"] {
+            for is_folder in [false, true] {
+                let want = match slow.matched(path, is_folder) {
+                    Match::None => None,
+                    Match::Ignore(_) => Some(true),
+                    Match::Whitelist(_) => Some(false),
+                };
+                assert_eq!(quick.asked(path.as_bytes(), is_folder), want, "{path}");
+            }
+        }
     }
 
     #[test]
