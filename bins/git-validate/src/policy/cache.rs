@@ -76,6 +76,8 @@ impl Hasher for AsItIs {
 /// A record: its key, and where it is.
 #[derive(Debug)]
 struct Record {
+    /// Of the key, to be compared first.
+    short: u64,
     key: Key,
     place: Place,
 }
@@ -97,8 +99,8 @@ pub(super) struct Cache {
     bytes: Vec<u8>,
     /// In the order in which they were asked for when they were new, which is mostly the order of the next run.
     records: Vec<Record>,
-    /// The record that was found last.
-    last: usize,
+    /// The records behind those that were found last, in order and otherwise.
+    cursors: [usize; 2],
     /// The latest record of each key, made when the order does not help.
     by_key: OnceCell<HashMap<u64, u32, BuildHasherDefault<AsItIs>>>,
     sections: usize,
@@ -119,7 +121,7 @@ impl Cache {
             path: None,
             bytes: Vec::new(),
             records: Vec::new(),
-            last: 0,
+            cursors: [0; 2],
             by_key: OnceCell::new(),
             sections: 0,
             is_torn: false,
@@ -177,7 +179,8 @@ impl Cache {
             let length = usize::try_from(take(&mut after)?).ok()?;
             let from = end - after.len();
             let place = Place { from, to: from + length };
-            self.records.push(Record { key: Key { id: *id, rules: *rules }, place });
+            let key = Key { id: *id, rules: *rules };
+            self.records.push(Record { short: key.short(), key, place });
             rest = after.get(length..)?;
         }
         Some(end)
@@ -185,18 +188,23 @@ impl Cache {
 
     /// Finds the record of a key.
     pub(super) fn find(&mut self, key: &Key) -> Option<Place> {
-        let near = self.last..self.records.len().min(self.last + STEPS);
-        let near = near.into_iter().find(|at| self.records[*at].key == *key);
-        if let Some(at) = near {
-            self.last = at + 1;
-            return Some(self.records[at].place);
+        let short = key.short();
+        let is = |record: &Record| record.short == short && record.key == *key;
+        for cursor in &mut self.cursors {
+            let near = *cursor..self.records.len().min(*cursor + STEPS);
+            if let Some(at) = near.into_iter().find(|at| is(&self.records[*at])) {
+                *cursor = at + 1;
+                return Some(self.records[at].place);
+            }
         }
         let by_key = self.by_key.get_or_init(|| {
-            let all = self.records.iter().enumerate().filter_map(|(at, record)| Some((record.key.short(), at.try_into().ok()?)));
-            all.collect()
+            let mut all = HashMap::with_capacity_and_hasher(self.records.len(), BuildHasherDefault::default());
+            all.extend((0..).zip(&self.records).map(|(at, record)| (record.short, at)));
+            all
         });
-        let at = *by_key.get(&key.short())? as usize;
-        let record = self.records.get(at).filter(|record| record.key == *key)?;
+        let at = *by_key.get(&short)? as usize;
+        let record = self.records.get(at).filter(|record| is(record))?;
+        self.cursors[1] = at + 1;
         Some(record.place)
     }
 
@@ -223,7 +231,7 @@ impl Cache {
                 }
             }
             let others = self.records.iter().rev().filter(|_| !is_waste && !is_large);
-            all.extend(others.filter(|other| kept.insert(other.key.short())).map(|other| (other.key, other.place)));
+            all.extend(others.filter(|other| kept.insert(other.short)).map(|other| (other.key, other.place)));
             keep = Some(all);
         }
         // What cannot be kept costs time and nothing else.

@@ -3,7 +3,6 @@
 //! Patterns are as in `.gitignore`. What matches a folder matches all below it, so that each folder
 //! of a tree is asked once and a file only for itself.
 
-use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -25,7 +24,7 @@ pub(crate) struct Patterns(Arc<Vec<Pattern>>);
 #[derive(Debug)]
 enum Pattern {
     /// `*.rs` and `*.py`.
-    Endings(HashSet<Vec<u8>>),
+    Endings(Vec<u64>),
     /// `docs/**`.
     Below(Vec<u8>),
     Glob(Gitignore),
@@ -41,13 +40,14 @@ impl Patterns {
         for line in lines {
             let is_plain = |text: &str| !text.is_empty() && !text.contains(['*', '?', '[', ']', '{', '}', '\\', '!', '#', ' ']);
             let ending = line.strip_prefix("*.").filter(|rest| is_plain(rest) && !rest.contains(['/', '.']));
+            let ending = ending.and_then(|ending| packed(ending.as_bytes()));
             let folder = line.strip_suffix("/**").map(|rest| rest.strip_prefix('/').unwrap_or(rest));
             let folder = folder.filter(|rest| is_plain(rest) && !rest.starts_with('/') && !rest.ends_with('/'));
             match (ending, folder, all.last_mut()) {
                 (Some(ending), _, Some(Pattern::Endings(endings))) => {
-                    endings.insert(ending.as_bytes().to_vec());
+                    endings.push(ending);
                 }
-                (Some(ending), _, _) => all.push(Pattern::Endings(HashSet::from([ending.as_bytes().to_vec()]))),
+                (Some(ending), _, _) => all.push(Pattern::Endings(vec![ending])),
                 (None, Some(folder), _) => all.push(Pattern::Below([folder.as_bytes(), b"/"].concat())),
                 (None, None, _) => all.extend(glob(key, line)?.map(Pattern::Glob)),
             }
@@ -64,8 +64,8 @@ impl Patterns {
         self.0.iter().rev().find_map(|pattern| match pattern {
             Pattern::Endings(endings) => {
                 let name = memchr::memrchr(b'/', path).map_or(path, |at| &path[at + 1..]);
-                let ending = &name[memchr::memrchr(b'.', name)? + 1..];
-                endings.contains(ending).then_some(true)
+                let ending = packed(&name[memchr::memrchr(b'.', name)? + 1..])?;
+                endings.contains(&ending).then_some(true)
             }
             Pattern::Below(folder) => (path.len() > folder.len() && path.starts_with(folder)).then_some(true),
             Pattern::Glob(glob) => match glob.matched(Path::new(OsStr::from_bytes(path)), is_folder) {
@@ -101,6 +101,11 @@ impl Patterns {
         }
         Over { patterns: self, folders }
     }
+}
+
+/// A short text as a number, so that many are compared quickly.
+fn packed(text: &[u8]) -> Option<u64> {
+    (text.len() <= 8).then(|| text.iter().fold(0, |all, byte| all << 8 | u64::from(*byte)))
 }
 
 /// Reads one pattern; nothing of a comment.
