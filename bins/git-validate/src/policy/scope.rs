@@ -27,7 +27,12 @@ enum Pattern {
     Endings(Vec<u64>),
     /// `docs/**`.
     Below(Vec<u8>),
-    Glob(Gitignore),
+    /// `.env`, at any depth.
+    Name(Vec<u8>),
+    /// `/LICENSE` and `ci/run`.
+    Path(Vec<u8>),
+    /// Anything else; with a slash at its end, of folders only.
+    Glob { glob: Gitignore, is_of_folders: bool },
 }
 
 impl Patterns {
@@ -38,18 +43,13 @@ impl Patterns {
     pub(crate) fn parse(key: &str, lines: &[String]) -> Result<Patterns, Failure> {
         let mut all: Vec<Pattern> = Vec::new();
         for line in lines {
-            let is_plain = |text: &str| !text.is_empty() && !text.contains(['*', '?', '[', ']', '{', '}', '\\', '!', '#', ' ']);
-            let ending = line.strip_prefix("*.").filter(|rest| is_plain(rest) && !rest.contains(['/', '.']));
-            let ending = ending.and_then(|ending| packed(ending.as_bytes()));
-            let folder = line.strip_suffix("/**").map(|rest| rest.strip_prefix('/').unwrap_or(rest));
-            let folder = folder.filter(|rest| is_plain(rest) && !rest.starts_with('/') && !rest.ends_with('/'));
-            match (ending, folder, all.last_mut()) {
-                (Some(ending), _, Some(Pattern::Endings(endings))) => {
-                    endings.push(ending);
+            match (quick(line), all.last_mut()) {
+                (Some(Pattern::Endings(more)), Some(Pattern::Endings(endings))) => endings.extend(more),
+                (Some(quick), _) => all.push(quick),
+                (None, _) => {
+                    let is_of_folders = line.trim_end().ends_with('/');
+                    all.extend(glob(key, line)?.map(|glob| Pattern::Glob { glob, is_of_folders }));
                 }
-                (Some(ending), _, _) => all.push(Pattern::Endings(vec![ending])),
-                (None, Some(folder), _) => all.push(Pattern::Below([folder.as_bytes(), b"/"].concat())),
-                (None, None, _) => all.extend(glob(key, line)?.map(Pattern::Glob)),
             }
         }
         Ok(Patterns(Arc::new(all)))
@@ -68,7 +68,13 @@ impl Patterns {
                 endings.contains(&ending).then_some(true)
             }
             Pattern::Below(folder) => (path.len() > folder.len() && path.starts_with(folder)).then_some(true),
-            Pattern::Glob(glob) => match glob.matched(Path::new(OsStr::from_bytes(path)), is_folder) {
+            Pattern::Name(own) => {
+                let name = memchr::memrchr(b'/', path).map_or(path, |at| &path[at + 1..]);
+                (name == own).then_some(true)
+            }
+            Pattern::Path(own) => (path == own).then_some(true),
+            Pattern::Glob { is_of_folders: true, .. } if !is_folder => None,
+            Pattern::Glob { glob, .. } => match glob.matched(Path::new(OsStr::from_bytes(path)), is_folder) {
                 Match::None => None,
                 Match::Ignore(_) => Some(true),
                 Match::Whitelist(_) => Some(false),
@@ -101,6 +107,25 @@ impl Patterns {
         }
         Over { patterns: self, folders }
     }
+}
+
+/// Reads a pattern of a form that needs no glob.
+fn quick(line: &str) -> Option<Pattern> {
+    let is_plain =
+        |text: &str| !text.is_empty() && !text.contains(['*', '?', '[', ']', '{', '}', '\\', '!', '#', ' ', '\t']);
+    if let Some(ending) = line.strip_prefix("*.").filter(|rest| is_plain(rest) && !rest.contains(['/', '.'])) {
+        return packed(ending.as_bytes()).map(|ending| Pattern::Endings(vec![ending]));
+    }
+    let (text, is_below) = line.strip_suffix("/**").map_or((line, false), |text| (text, true));
+    let path = text.strip_prefix('/').unwrap_or(text);
+    if !is_plain(path) || path.starts_with('/') || path.ends_with('/') || path.contains("//") {
+        return None;
+    }
+    Some(match (is_below, text.contains('/')) {
+        (true, _) => Pattern::Below([path.as_bytes(), b"/"].concat()),
+        (false, true) => Pattern::Path(path.as_bytes().to_vec()),
+        (false, false) => Pattern::Name(path.as_bytes().to_vec()),
+    })
 }
 
 /// A short text as a number, so that many are compared quickly.
@@ -296,12 +321,12 @@ mod tests {
 
     #[test]
     fn the_quick_forms_answer_as_a_glob_does() {
-        let lines = ["*.rs", "*.md", "docs/**", "/a/b/**", "!x.rs", "*.tar.gz", "lib/", "*.py"].map(str::to_owned);
+        let lines = ["*.rs", "*.md", "docs/**", "/a/b/**", "!x.rs", "*.tar.gz", "lib/", "*.py", ".env", "/TOP", "ci/run", "un*ky/"].map(str::to_owned);
         let quick = Patterns::parse("k", &lines).unwrap();
         let mut builder = GitignoreBuilder::new("");
         lines.iter().for_each(|line| drop(builder.add_line(None, line).unwrap()));
         let slow = builder.build().unwrap();
-        for path in ["a.rs", "x.rs", "docs", "docs/a", "docs/a/b.txt", "no/docs/a", "a/b", "a/b/c", "x/a/b/c", "y.tar.gz", "lib", ".rs", "rs", "q.PY", "m/k.py"] {
+        for path in ["a.rs", "x.rs", "docs", "docs/a", "docs/a/b.txt", "no/docs/a", "a/b", "a/b/c", "x/a/b/c", "y.tar.gz", "lib", ".rs", "rs", "q.PY", "m/k.py", ".env", "s/.env", "TOP", "s/TOP", "ci/run", "s/ci/run", "unlucky"] {
             for is_folder in [false, true] {
                 let want = match slow.matched(path, is_folder) {
                     Match::None => None,
