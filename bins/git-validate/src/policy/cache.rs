@@ -296,7 +296,7 @@ mod tests {
         assert_eq!((found(&mut cache, 3), found(&mut cache, 1)), (Some(b"three".to_vec()), Some(b"one".to_vec())));
         assert_eq!((found(&mut cache, 2), found(&mut cache, 9), cache.sections), (Some(Vec::new()), None, 2));
         let whole = fs::read(path.as_ref().unwrap()).unwrap();
-        fs::write(path.as_ref().unwrap(), &whole[..whole.len() - 1]).unwrap();
+        durable::replace(path.as_ref().unwrap(), &whole[..whole.len() - 1], Previous::Drop).unwrap();
         let mut torn = Cache::at(path.clone());
         assert!(torn.is_torn && found(&mut torn, 3).is_none() && found(&mut torn, 1).is_some());
         torn.save(&[(key(3), b"three".to_vec())], &[key(2)]);
@@ -314,7 +314,7 @@ mod tests {
         for at in 0..whole.len() {
             let mut bytes = whole.clone();
             bytes[at] ^= 0x55;
-            fs::write(path.as_ref().unwrap(), bytes).unwrap();
+            durable::replace(path.as_ref().unwrap(), &bytes, Previous::Drop).unwrap();
             assert!(found(&mut Cache::at(path.clone()), 1).is_none(), "byte {at}");
         }
     }

@@ -254,11 +254,8 @@ mod tests {
             .iter()
             .flat_map(|rule| rule.fields.iter().map(|field| format!("policies.{}.{}", rule.name, field.name)))
             .collect();
-        let mut known: Vec<String> = schema::KEYS
-            .iter()
-            .map(|key| key.name.to_owned())
-            .filter(|name| name.starts_with("policies."))
-            .collect();
+        let mut known: Vec<String> =
+            schema::KEYS.iter().map(|key| key.name.to_owned()).filter(|name| name.starts_with("policies.")).collect();
         ours.sort();
         known.sort();
         assert_eq!(ours, known);

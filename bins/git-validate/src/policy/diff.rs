@@ -54,9 +54,13 @@ pub(super) fn judge(ground: &Ground<'_>, policy: &Policy, asked: &DiffSize) -> R
     let generated = Generated::read(ground, asked, !own.is_empty())?;
     let written: Vec<&Change> = own.iter().copied().filter(|change| !generated.is(&change.path)).collect();
     let moved = moved(&written);
-    let sizes = ground.store.each(&written, || (), |objects, (), change| {
-        if is_moved(change, &moved) { Ok((0, 0)) } else { lines(objects, change) }
-    })?;
+    let sizes = ground.store.each(
+        &written,
+        || (),
+        |objects, (), change| {
+            if is_moved(change, &moved) { Ok((0, 0)) } else { lines(objects, change) }
+        },
+    )?;
     let sum = |of: fn(&(u64, u64)) -> u64| sizes.iter().map(of).sum::<u64>();
     let (added, removed) = (sum(|size| size.0), sum(|size| size.1));
     let (total, files) = (added + removed, written.len() as u64);
@@ -65,7 +69,9 @@ pub(super) fn judge(ground: &Ground<'_>, policy: &Policy, asked: &DiffSize) -> R
     gather.tally("lines-removed", removed);
     gather.tally("generated-files", (own.len() - written.len()) as u64);
     if asked.max_files > 0 && files > asked.max_files {
-        gather.add_whole(policy.severity, || format!("{files} files are changed, at most {} are allowed", asked.max_files));
+        gather.add_whole(policy.severity, || {
+            format!("{files} files are changed, at most {} are allowed", asked.max_files)
+        });
     }
     if asked.max_lines > 0 && total > asked.max_lines {
         gather.add_whole(policy.severity, || {

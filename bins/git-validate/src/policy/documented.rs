@@ -57,7 +57,10 @@ pub(super) fn judge(
     if is_short {
         gather.add_whole(policy.severity, || {
             let part = per_cent(documented, items);
-            format!("{documented} of {items} public items are documented, {part} %; at least {} % are wanted", asked.min)
+            format!(
+                "{documented} of {items} public items are documented, {part} %; at least {} % are wanted",
+                asked.min
+            )
         });
     }
     if ground.scene.base.is_some() && policy.ask.reads_changes() {
@@ -170,17 +173,14 @@ fn judge_change(
     (items, documented): (u64, u64),
     gather: &mut Gather,
 ) -> Result<(), Failure> {
-    let own: Vec<(&Change, Language)> = ground
-        .changes
-        .iter()
-        .filter_map(|change| Some((change, concerned(&change.path, policy, asked)?)))
-        .collect();
+    let own: Vec<(&Change, Language)> =
+        ground.changes.iter().filter_map(|change| Some((change, concerned(&change.path, policy, asked)?))).collect();
     let sides = ground.store.each(&own, Parsers::default, |objects, parsers, (change, language)| {
         let mut of = |side: Side| items_of(objects, parsers, *language, &change.path, blob_of(side));
         Ok(Sides { old: of(change.old)?, new: of(change.new)? })
     })?;
     let count = |of: fn(&Sides) -> &Vec<Item>, all: bool| {
-        sides.iter().flat_map(|side| of(side)).filter(|item| all || item.is_documented).count() as u64
+        sides.iter().flat_map(of).filter(|item| all || item.is_documented).count() as u64
     };
     let before = (items + count(|s| &s.old, true)).saturating_sub(count(|s| &s.new, true));
     let good = (documented + count(|s| &s.old, false)).saturating_sub(count(|s| &s.new, false));
@@ -248,6 +248,6 @@ fn items_of(
 
 /// A part in per cent with one digit, cut off, so that what is short never reads as enough.
 fn per_cent(part: u64, whole: u64) -> String {
-    let tenths = if whole == 0 { 1000 } else { part * 1000 / whole };
+    let tenths = (part * 1000).checked_div(whole).unwrap_or(1000);
     format!("{}.{}", tenths / 10, tenths % 10)
 }

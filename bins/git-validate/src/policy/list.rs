@@ -166,7 +166,8 @@ impl fmt::Display for Explanation {
                 writeln!(f, "    value:   {}  ({})", Foreign(value), Foreign(origin))?;
             }
         }
-        let is_users = schema::find(&format!("policies.{}.severity", self.rule)).is_some_and(|k| k.class == Class::User);
+        let is_users =
+            schema::find(&format!("policies.{}.severity", self.rule)).is_some_and(|k| k.class == Class::User);
         if is_users {
             writeln!(f, "\n  It is always on; only the user may change that.")?;
         }

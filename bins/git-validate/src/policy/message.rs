@@ -53,7 +53,8 @@ fn judge_subject(subject: &str, asked: &CommitMessage, faults: &mut Vec<String>)
         faults.push("the subject says that the work is not finished".to_owned());
     }
     // Git writes these, with the names of branches and other subjects in them.
-    let is_made = subject.starts_with("Merge ") || subject.starts_with("Revert \"") || subject.starts_with("Reapply \"");
+    let is_made =
+        subject.starts_with("Merge ") || subject.starts_with("Revert \"") || subject.starts_with("Reapply \"");
     let length = subject.chars().count() as u64;
     if asked.subject_max > 0 && length > asked.subject_max && !is_made {
         faults.push(format!("the subject has {length} characters, at most {} are allowed", asked.subject_max));
@@ -65,7 +66,8 @@ fn judge_subject(subject: &str, asked: &CommitMessage, faults: &mut Vec<String>)
 
 /// A quotation, a listing and a long address cannot be broken.
 fn is_prose(line: &str) -> bool {
-    !(line.starts_with('>') || line.starts_with('\t') || line.starts_with("    ")) && line.trim().contains(' ')
+    !(line.starts_with('>') || line.starts_with('\t') || line.starts_with("    "))
+        && line.trim().contains(' ')
         && !line.contains("://")
 }
 
@@ -103,7 +105,8 @@ mod tests {
 
     #[test]
     fn a_body_keeps_within_its_width_where_it_can() {
-        let body = "Fix\n\nmore than ten\nhttps://example.org/a b c\n    more than ten\n> more than ten\nunbreakable-word\n";
+        let body =
+            "Fix\n\nmore than ten\nhttps://example.org/a b c\n    more than ten\n> more than ten\nunbreakable-word\n";
         assert_eq!(faults(body, &asked()), ["line 3: 13 characters, at most 10 are allowed"]);
     }
 

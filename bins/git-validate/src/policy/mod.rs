@@ -125,8 +125,15 @@ fn judge_one(ground: &Ground<'_>, known: &mut Known, policy: &Policy) -> Result<
         Ask::Tests(asked) => tested::judge(ground, policy, asked)?,
         Ask::PolicyChange => weakened::judge(ground, policy)?,
         // The pass over the contents has answered these.
-        Ask::LineLength | Ask::Whitespace | Ask::FinalNewline | Ask::ConflictMarkers | Ask::LineEndings(_)
-        | Ask::FileSize | Ask::Secrets(_) | Ask::Todo(_) | Ask::Licence(_) => Outcome::skipped("it was not asked"),
+        Ask::LineLength
+        | Ask::Whitespace
+        | Ask::FinalNewline
+        | Ask::ConflictMarkers
+        | Ask::LineEndings(_)
+        | Ask::FileSize
+        | Ask::Secrets(_)
+        | Ask::Todo(_)
+        | Ask::Licence(_) => Outcome::skipped("it was not asked"),
     })
 }
 
@@ -162,10 +169,22 @@ impl Ask {
     /// Whether it can be answered file by file, from the content alone.
     fn is_about_content(&self) -> bool {
         match self {
-            Ask::LineLength | Ask::Whitespace | Ask::FinalNewline | Ask::ConflictMarkers | Ask::LineEndings(_)
-            | Ask::FileSize | Ask::Secrets(_) | Ask::Todo(_) | Ask::Licence(_) => true,
-            Ask::ForbiddenPaths(_) | Ask::ProtectedPaths(_) | Ask::DiffSize(_) | Ask::CommitMessage(_)
-            | Ask::Documentation(_) | Ask::Tests(_) | Ask::PolicyChange => false,
+            Ask::LineLength
+            | Ask::Whitespace
+            | Ask::FinalNewline
+            | Ask::ConflictMarkers
+            | Ask::LineEndings(_)
+            | Ask::FileSize
+            | Ask::Secrets(_)
+            | Ask::Todo(_)
+            | Ask::Licence(_) => true,
+            Ask::ForbiddenPaths(_)
+            | Ask::ProtectedPaths(_)
+            | Ask::DiffSize(_)
+            | Ask::CommitMessage(_)
+            | Ask::Documentation(_)
+            | Ask::Tests(_)
+            | Ask::PolicyChange => false,
         }
     }
 

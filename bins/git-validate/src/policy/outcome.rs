@@ -70,6 +70,11 @@ impl Gather {
 impl Outcome {
     /// It has nothing to judge.
     pub(super) fn skipped(reason: &str) -> Outcome {
-        Outcome { status: CheckStatus::Skipped, reason: Some(reason.to_owned()), findings: Vec::new(), counts: BTreeMap::new() }
+        Outcome {
+            status: CheckStatus::Skipped,
+            reason: Some(reason.to_owned()),
+            findings: Vec::new(),
+            counts: BTreeMap::new(),
+        }
     }
 }

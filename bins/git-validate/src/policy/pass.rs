@@ -52,13 +52,17 @@ pub(super) fn judge(
     let over: Vec<Option<Vec<Option<InForce>>>> = own.iter().map(|policy| policy.scope.over(&ground.tree)).collect();
     let (classes, of_file) = classes(ground, &own, &over);
     let (sources, jobs) = plan(ground, known, &classes, &of_file);
-    let found = ground.store.each(&jobs, || (), |objects, (), job| {
-        let demand = Demand { asks: &asks, values: &classes[job.class].values };
-        objects.blob(job.id, |blob| match blob {
-            Blob::Data(data) => content::look(data, demand),
-            Blob::TooLarge(size) => content::look_at_size(size, demand),
-        })
-    })?;
+    let found = ground.store.each(
+        &jobs,
+        || (),
+        |objects, (), job| {
+            let demand = Demand { asks: &asks, values: &classes[job.class].values };
+            objects.blob(job.id, |blob| match blob {
+                Blob::Data(data) => content::look(data, demand),
+                Blob::TooLarge(size) => content::look_at_size(size, demand),
+            })
+        },
+    )?;
     let mut gathers: Vec<Gather> = own.iter().map(|policy| Gather::of(policy)).collect();
     for (at, (file, source)) in ground.tree.files.iter().zip(&sources).enumerate() {
         let parsed;
@@ -146,7 +150,12 @@ fn rules_of(own: &[&Policy], values: &[Option<u64>]) -> [u8; 8] {
 }
 
 /// Finds what is known, and lists the rest, each content once.
-fn plan(ground: &Ground<'_>, known: &mut Known, classes: &[Class], of_file: &[Option<usize>]) -> (Vec<Source>, Vec<Job>) {
+fn plan(
+    ground: &Ground<'_>,
+    known: &mut Known,
+    classes: &[Class],
+    of_file: &[Option<usize>],
+) -> (Vec<Source>, Vec<Job>) {
     let mut jobs: Vec<Job> = Vec::new();
     let mut waiting: HashMap<Key, usize> = HashMap::new();
     let mut source = |file: &File, class: &Option<usize>| {
@@ -215,7 +224,12 @@ fn message(ask: &Ask, value: u64, spot: &Spot) -> String {
         Ask::LineEndings(_) | Ask::Secrets(_) => detail.clone(),
         Ask::Todo(_) => format!("'{detail}' names no issue and no address"),
         Ask::Licence(_) => "the first lines do not say the licence".to_owned(),
-        Ask::ForbiddenPaths(_) | Ask::ProtectedPaths(_) | Ask::DiffSize(_) | Ask::CommitMessage(_)
-        | Ask::Documentation(_) | Ask::Tests(_) | Ask::PolicyChange => String::new(),
+        Ask::ForbiddenPaths(_)
+        | Ask::ProtectedPaths(_)
+        | Ask::DiffSize(_)
+        | Ask::CommitMessage(_)
+        | Ask::Documentation(_)
+        | Ask::Tests(_)
+        | Ask::PolicyChange => String::new(),
     }
 }

@@ -113,19 +113,26 @@ mod tests {
             Found { slot: 0, total: 70_000, spots: vec![spot(0, ""), spot(u32::MAX, "ä")] },
             Found { slot: 300, total: 1, spots: Vec::new() },
         ];
-        for facts in [Facts::default(), Facts { is_unread: true, found: Vec::new() }, Facts { is_unread: false, found }] {
+        for facts in [Facts::default(), Facts { is_unread: true, found: Vec::new() }, Facts { is_unread: false, found }]
+        {
             assert_eq!(parse_facts(&render_facts(&facts), |_| true), Some(facts));
         }
-        for counts in [Counts::Counted { items: 300, documented: 129 }, Counts::Unparsable, Counts::TooLarge, Counts::TooSlow] {
+        for counts in
+            [Counts::Counted { items: 300, documented: 129 }, Counts::Unparsable, Counts::TooLarge, Counts::TooSlow]
+        {
             assert_eq!(parse_counts(&render_counts(&counts)), Some(counts));
         }
     }
 
     #[test]
     fn nonsense_is_nothing_and_no_panic() {
-        for bytes in [&[0_u8, 1][..], &[0, 1, 1, 2, 0, 99], &[0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]] {
+        for bytes in
+            [&[0_u8, 1][..], &[0, 1, 1, 2, 0, 99], &[0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]]
+        {
             assert_eq!(parse_facts(bytes, |_| true), None);
         }
-        assert!(parse_counts(b"").is_none() && parse_counts(&[9, 0, 0]).is_none() && parse_counts(&[0, 1, 2]).is_none());
+        assert!(
+            parse_counts(b"").is_none() && parse_counts(&[9, 0, 0]).is_none() && parse_counts(&[0, 1, 2]).is_none()
+        );
     }
 }

@@ -321,12 +321,41 @@ mod tests {
 
     #[test]
     fn the_quick_forms_answer_as_a_glob_does() {
-        let lines = ["*.rs", "*.md", "docs/**", "/a/b/**", "!x.rs", "*.tar.gz", "lib/", "*.py", ".env", "/TOP", "ci/run", "un*ky/"].map(str::to_owned);
+        let lines = [
+            "*.rs", "*.md", "docs/**", "/a/b/**", "!x.rs", "*.tar.gz", "lib/", "*.py", ".env", "/TOP", "ci/run",
+            "un*ky/",
+        ]
+        .map(str::to_owned);
         let quick = Patterns::parse("k", &lines).unwrap();
         let mut builder = GitignoreBuilder::new("");
-        lines.iter().for_each(|line| drop(builder.add_line(None, line).unwrap()));
+        for line in &lines {
+            builder.add_line(None, line).unwrap();
+        }
         let slow = builder.build().unwrap();
-        for path in ["a.rs", "x.rs", "docs", "docs/a", "docs/a/b.txt", "no/docs/a", "a/b", "a/b/c", "x/a/b/c", "y.tar.gz", "lib", ".rs", "rs", "q.PY", "m/k.py", ".env", "s/.env", "TOP", "s/TOP", "ci/run", "s/ci/run", "unlucky"] {
+        for path in [
+            "a.rs",
+            "x.rs",
+            "docs",
+            "docs/a",
+            "docs/a/b.txt",
+            "no/docs/a",
+            "a/b",
+            "a/b/c",
+            "x/a/b/c",
+            "y.tar.gz",
+            "lib",
+            ".rs",
+            "rs",
+            "q.PY",
+            "m/k.py",
+            ".env",
+            "s/.env",
+            "TOP",
+            "s/TOP",
+            "ci/run",
+            "s/ci/run",
+            "unlucky",
+        ] {
             for is_folder in [false, true] {
                 let want = match slow.matched(path, is_folder) {
                     Match::None => None,

@@ -91,9 +91,8 @@ fn judge_files(sides: &[Sides<'_>], policy: &Policy, asked: &Tests, gather: &mut
             side.new.iter().map(|test| test.name.as_str()).filter(move |name| !old.contains(name))
         })
         .collect();
-    let is_gone = |side: &&Sides<'_>| {
-        side.change.new.is_none() && side.old.iter().any(|test| !come.contains(test.name.as_str()))
-    };
+    let is_gone =
+        |side: &&Sides<'_>| side.change.new.is_none() && side.old.iter().any(|test| !come.contains(test.name.as_str()));
     let gone: Vec<&Sides<'_>> = sides.iter().filter(is_gone).collect();
     gather.tally("deleted-files", gone.len() as u64);
     if gone.len() as u64 > asked.max_deleted {

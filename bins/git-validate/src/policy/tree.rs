@@ -101,8 +101,7 @@ fn entries(objects: &Objects, id: ObjectId) -> Result<Vec<Entry>> {
         mode: entry.mode,
         id: entry.oid.to_owned(),
     };
-    let all: Result<Vec<Entry>, _> =
-        TreeRefIter::from_bytes(data, id.kind()).map(|entry| entry.map(own)).collect();
+    let all: Result<Vec<Entry>, _> = TreeRefIter::from_bytes(data, id.kind()).map(|entry| entry.map(own)).collect();
     all.map_err(|e| anyhow::anyhow!("{e}")).with_context(|| format!("the tree {id} is broken"))
 }
 

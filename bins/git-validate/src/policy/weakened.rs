@@ -260,7 +260,9 @@ mod tests {
         assert!(line("max = 100\nexclude = [\"*.md\"]").starts_with("5:error: 'policies.line-length.exclude'"));
         assert!(line("max = 100\npaths = [\"src\"]").contains("policies.line-length.paths"));
         assert_eq!(line("max = 80\nseverity = \"error\""), "");
-        assert!(found(old, "[policies.line-length]\nmax = 100\n[policies.todo]\nwords = [\"A\"]\n")[0].contains("words"));
+        assert!(
+            found(old, "[policies.line-length]\nmax = 100\n[policies.todo]\nwords = [\"A\"]\n")[0].contains("words")
+        );
         assert!(found("", "[policies.secrets]\nallow = [\".\"]\n")[0].contains("policies.secrets.allow"));
         assert!(found("", "[policies.todo]\nexclude = [\"x\"]\n").is_empty());
     }

@@ -105,9 +105,9 @@ fn is_doc(text: &[u8]) -> bool {
 /// Says whether a module begins with documentation of itself.
 fn is_documented_inside(body: Node<'_>, data: &[u8]) -> bool {
     let mut cursor = body.walk();
-    let mut comments = body.named_children(&mut cursor).take_while(|child| {
-        matches!(child.kind(), "line_comment" | "block_comment" | "inner_attribute_item")
-    });
+    let mut comments = body
+        .named_children(&mut cursor)
+        .take_while(|child| matches!(child.kind(), "line_comment" | "block_comment" | "inner_attribute_item"));
     comments.any(|comment| {
         let text = text(comment, data);
         text.starts_with(b"//!") || text.starts_with(b"/*!") || text.starts_with(b"#![doc")
@@ -218,7 +218,8 @@ pub mod elsewhere;
 
     #[test]
     fn tests_and_ignored_ones_are_seen() {
-        let text = b"mod tests { #[test] fn a() {}\n#[tokio::test]\n#[ignore = \"slow\"]\nasync fn b() {}\n fn c() {} }";
+        let text =
+            b"mod tests { #[test] fn a() {}\n#[tokio::test]\n#[ignore = \"slow\"]\nasync fn b() {}\n fn c() {} }";
         let Parsed::Done(tests) = Parsers::default().tests(Language::Rust, b"x.rs", text) else { panic!() };
         let all: Vec<(&str, bool)> = tests.iter().map(|test| (test.name.as_str(), test.is_skipped)).collect();
         assert_eq!(all, [("tests::a", false), ("tests::b", true)]);

@@ -68,7 +68,8 @@ const FORMS: &[Form] = &[
 ];
 
 /// Words that only an example holds.
-const EXAMPLES: &[&str] = &["example", "placeholder", "changeme", "change-me", "dummy", "your", "xxxx", "redacted", "sample", "fake"];
+const EXAMPLES: &[&str] =
+    &["example", "placeholder", "changeme", "change-me", "dummy", "your", "xxxx", "redacted", "sample", "fake"];
 
 /// The forms, ready to be looked for.
 #[derive(Debug)]
