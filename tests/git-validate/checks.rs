@@ -123,7 +123,9 @@ fn a_serial_check_is_alone() {
     let alone = "test $(ls \"$GIT_CEILING_DIRECTORIES\"/busy-* 2>/dev/null | wc -l) = 0";
     let busy = "touch \"$GIT_CEILING_DIRECTORIES/busy-$$\"; sleep 0.1; rm \"$GIT_CEILING_DIRECTORIES/busy-$$\"";
     let mut toml = "[validate]\njobs = 4\n".to_owned();
-    for (name, script, more) in [("a", busy, ""), ("b", busy, ""), ("c", alone, "serial = true\n"), ("d", busy, ""), ("e", busy, "")] {
+    for (name, script, more) in
+        [("a", busy, ""), ("b", busy, ""), ("c", alone, "serial = true\n"), ("d", busy, ""), ("e", busy, "")]
+    {
         toml.push_str(&format!("[[checks]]\nname = \"{name}\"\nshell = '{script}'\n{more}"));
     }
     room(&toml).validate(&[]).succeeds();
@@ -160,7 +162,8 @@ fn the_output_of_all_checks_is_shown_whole_and_in_order() {
     let mut first = String::new();
     for round in 0..5 {
         let ran = room.validate(&["--no-cache", "--verbose"]).succeeds();
-        let text: String = ran.stderr.lines().filter(|line| !line.contains("HEAD")).map(|line| format!("{line}\n")).collect();
+        let text: String =
+            ran.stderr.lines().filter(|line| !line.contains("HEAD")).map(|line| format!("{line}\n")).collect();
         if round == 0 {
             first.clone_from(&text);
             assert!(text.starts_with("--- c0 (pass)\n0a\n0b\n--- c1 (pass)\n1a\n1b\n"), "{text}");
@@ -171,7 +174,8 @@ fn the_output_of_all_checks_is_shown_whole_and_in_order() {
 
 #[test]
 fn events_are_told_while_it_runs() {
-    let room = room("[[checks]]\nname = \"a\"\ncommand = [\"true\"]\n[[checks]]\nname = \"b\"\ncommand = [\"false\"]\n");
+    let room =
+        room("[[checks]]\nname = \"a\"\ncommand = [\"true\"]\n[[checks]]\nname = \"b\"\ncommand = [\"false\"]\n");
     let ran = room.validate(&["--jsonl"]).exits(1);
     let lines: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 5);

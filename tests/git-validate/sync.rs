@@ -30,7 +30,9 @@ fn lines(room: &Room, folder: &Path, revision: &str) -> usize {
 #[test]
 fn two_clones_that_went_apart_become_the_union() {
     let room = Room::new();
-    room.user_config("[[checks]]\nname = \"a\"\ncommand = [\"true\"]\n[[checks]]\nname = \"b\"\ncommand = [\"true\"]\n");
+    room.user_config(
+        "[[checks]]\nname = \"a\"\ncommand = [\"true\"]\n[[checks]]\nname = \"b\"\ncommand = [\"true\"]\n",
+    );
     let other = shared(&room);
     let here = room.repo();
     room.validate(&["--check", "a"]).succeeds();

@@ -47,7 +47,9 @@ fn a_check_sees_what_is_staged_and_nothing_of_the_rest() {
 fn a_signal_at_any_moment_leaves_all_of_it_as_it_is() {
     let room = room(&[("slow", "sleep 0.05"), ("git", "git add -A; git stash -q; sleep 0.05")]);
     let before = room.users();
-    for (signal, step) in [Signal::INT, Signal::TERM, Signal::KILL].into_iter().flat_map(|s| (0..20).map(move |n| (s, n))) {
+    for (signal, step) in
+        [Signal::INT, Signal::TERM, Signal::KILL].into_iter().flat_map(|s| (0..20).map(move |n| (s, n)))
+    {
         let mut child = room.start(&["--staged", "--force"]);
         // Another moment each time, from before the first file is read until after the last is written.
         std::thread::sleep(Duration::from_millis(step * 8));
@@ -85,7 +87,11 @@ fn two_worktrees_that_validate_at_once_mix_nothing_up() {
 
 #[test]
 fn output_without_end_blocks_nobody() {
-    let room = Room::with(&[("loud", "head -c 1073741824 /dev/zero | tr '\\0' 'x'"), ("fine", "true"), ("asks", "read line || echo nothing")]);
+    let room = Room::with(&[
+        ("loud", "head -c 1073741824 /dev/zero | tr '\\0' 'x'"),
+        ("fine", "true"),
+        ("asks", "read line || echo nothing"),
+    ]);
     let begin = Instant::now();
     let answer = room.validate(&["--json"]).succeeds().json();
     assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", begin.elapsed());
@@ -103,7 +109,8 @@ fn output_without_end_blocks_nobody() {
 
 #[test]
 fn failures_without_number_are_told_in_a_few_lines() {
-    let words = "for n in $(seq 100); do echo a line of a failure that is long enough to count for something; done; false";
+    let words =
+        "for n in $(seq 100); do echo a line of a failure that is long enough to count for something; done; false";
     let names: Vec<String> = (0..30).map(|n| format!("c{n}")).collect();
     let checks: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), words)).collect();
     let ran = Room::with(&checks).validate(&[]).exits(1);

@@ -286,11 +286,25 @@ fn git_validate_answers_as_its_schemas_say() {
     story.room.write("package.json", "{\"scripts\":{\"lint\":\"x\"}}");
     story.asks(0, &["init"]);
     story.asks(0, &["init", "--write", "-n"]);
+    policies(&mut story);
     let tree = story.room.git(&["rev-parse", "HEAD^{tree}"]);
     for line in story.room.git(&["notes", "--ref=validate", "show", &tree]).lines() {
         story.fits("git-validate-note", &serde_json::from_str(line).unwrap(), "a line of the note");
     }
     story.ends(&["git-validate-note"]);
+}
+
+/// Policies that pass, fail and are skipped.
+fn policies(story: &mut Story) {
+    story.room.user_config("[policies.line-length]\nmax = 4\n[policies.diff-size]\nmax-lines = 1\n");
+    story.asks(0, &["policy", "list"]);
+    story.asks(0, &["policy", "explain", "line-length"]);
+    story.asks(129, &["policy", "explain", "nonsense"]);
+    story.asks(1, &["policy", "check"]);
+    story.asks(1, &["policy", "check", "HEAD^{tree}"]);
+    story.asks(0, &["policy", "check", "--rule", "policy-change", "--staged"]);
+    story.asks(128, &["policy", "check", "--rule", "todo"]);
+    story.room.user_config("");
 }
 
 /// Files that git had to make, for each reason; a submodule; content that is moved aside.

@@ -3,7 +3,8 @@
 //! One file of sections, each with its length and checksum, so that a run appends what it found. It
 //! only ever saves time: what cannot be read is found out again, what cannot be written is left.
 
-use std::collections::HashMap;
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, OpenOptions};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::io::Write;
@@ -30,7 +31,7 @@ const LARGEST: u64 = 256 << 20;
 const SECTIONS: usize = 64;
 
 /// What is known of an object under one set of rules: its id, and the hash of the rules.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     id: [u8; 20],
     rules: [u8; 8],
@@ -45,11 +46,11 @@ impl Key {
     }
 }
 
-impl std::hash::Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let part = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap_or_default());
-        // Both are hashes already.
-        state.write_u64(part(&self.id[..8]) ^ part(&self.rules));
+impl Key {
+    /// Enough of both, which are hashes already.
+    fn short(&self) -> u64 {
+        let part = |bytes: &[u8]| bytes.iter().fold(0, |all: u64, byte| all << 8 | u64::from(*byte));
+        part(&self.id[..8]) ^ part(&self.rules)
     }
 }
 
@@ -72,14 +73,36 @@ impl Hasher for AsItIs {
     }
 }
 
-type Places = HashMap<Key, (usize, usize), BuildHasherDefault<AsItIs>>;
+/// A record: its key, and where it is.
+#[derive(Debug)]
+struct Record {
+    /// Of the key, to be compared first.
+    short: u64,
+    key: Key,
+    place: Place,
+}
+
+/// Where a record is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    from: usize,
+    to: usize,
+}
+
+/// How many records may be stepped over to find the one that is next.
+const STEPS: usize = 4;
 
 /// The cache of one repository.
 #[derive(Debug)]
 pub(super) struct Cache {
     path: Option<PathBuf>,
     bytes: Vec<u8>,
-    places: Places,
+    /// In the order in which they were asked for when they were new, which is mostly the order of the next run.
+    records: Vec<Record>,
+    /// The records behind those that were found last, in order and otherwise.
+    cursors: [usize; 2],
+    /// The latest record of each key, made when the order does not help.
+    by_key: OnceCell<HashMap<u64, u32, BuildHasherDefault<AsItIs>>>,
     sections: usize,
     /// Whether some of it could not be read.
     is_torn: bool,
@@ -94,7 +117,15 @@ impl Cache {
 
     /// Keeps nothing.
     pub(super) fn none() -> Cache {
-        Cache { path: None, bytes: Vec::new(), places: Places::default(), sections: 0, is_torn: false }
+        Cache {
+            path: None,
+            bytes: Vec::new(),
+            records: Vec::new(),
+            cursors: [0; 2],
+            by_key: OnceCell::new(),
+            sections: 0,
+            is_torn: false,
+        }
     }
 
     fn at(path: Option<PathBuf>) -> Cache {
@@ -140,49 +171,80 @@ impl Cache {
         if !head.starts_with(MAGIC) || u64::from(crc32fast::hash(body)) != sum {
             return None;
         }
-        self.places.reserve(length / 32);
+        self.records.reserve(length / 29);
         let mut rest = body;
         while !rest.is_empty() {
             let (id, after) = rest.split_first_chunk::<20>()?;
             let (rules, mut after) = after.split_first_chunk::<8>()?;
             let length = usize::try_from(take(&mut after)?).ok()?;
             let from = end - after.len();
-            self.places.insert(Key { id: *id, rules: *rules }, (from, from + length));
+            let place = Place { from, to: from + length };
+            let key = Key { id: *id, rules: *rules };
+            self.records.push(Record { short: key.short(), key, place });
             rest = after.get(length..)?;
         }
         Some(end)
     }
 
-    /// Finds what is known.
-    pub(super) fn find(&self, key: &Key) -> Option<&[u8]> {
-        let (from, to) = *self.places.get(key)?;
-        self.bytes.get(from..to)
+    /// Finds the record of a key.
+    pub(super) fn find(&mut self, key: &Key) -> Option<Place> {
+        let short = key.short();
+        let is = |record: &Record| record.short == short && record.key == *key;
+        for cursor in &mut self.cursors {
+            let near = *cursor..self.records.len().min(*cursor + STEPS);
+            if let Some(at) = near.into_iter().find(|at| is(&self.records[*at])) {
+                *cursor = at + 1;
+                return Some(self.records[at].place);
+            }
+        }
+        let by_key = self.by_key.get_or_init(|| {
+            let mut all = HashMap::with_capacity_and_hasher(self.records.len(), BuildHasherDefault::default());
+            all.extend((0..).zip(&self.records).map(|(at, record)| (record.short, at)));
+            all
+        });
+        let at = *by_key.get(&short)? as usize;
+        let record = self.records.get(at).filter(|record| is(record))?;
+        self.cursors[1] = at + 1;
+        Some(record.place)
+    }
+
+    /// The bytes of a record.
+    pub(super) fn record(&self, place: Place) -> &[u8] {
+        self.bytes.get(place.from..place.to).unwrap_or_default()
     }
 
     /// Keeps what was found out, beside what was there; of a cache with much in it that was not `asked` for, only the rest.
-    pub(super) fn save(&self, new: &[(Key, Vec<u8>)], asked: &[Key]) {
+    pub(super) fn save(mut self, new: &[(Key, Vec<u8>)], asked: &[Key]) {
         if new.is_empty() && !self.is_torn {
             return;
         }
-        let is_waste = self.places.len() > 100_000 && self.places.len() > 4 * asked.len();
-        let keep: Option<Vec<&Key>> = if is_waste || self.bytes.len() as u64 > LARGEST / 2 {
-            Some(asked.iter().collect())
-        } else if self.is_torn || self.sections >= SECTIONS {
-            Some(self.places.keys().collect())
-        } else {
-            None
-        };
+        let is_waste = self.records.len() > 100_000 && self.records.len() > 4 * asked.len();
+        let is_large = self.bytes.len() as u64 > LARGEST / 2;
+        let mut keep = None;
+        if is_waste || is_large || self.is_torn || self.sections >= SECTIONS {
+            // In the order of this run, the others behind.
+            let mut kept: HashSet<u64, BuildHasherDefault<AsItIs>> = HashSet::default();
+            let mut all: Vec<(Key, Place)> = Vec::new();
+            for key in asked {
+                if let Some(place) = self.find(key).filter(|_| kept.insert(key.short())) {
+                    all.push((*key, place));
+                }
+            }
+            let others = self.records.iter().rev().filter(|_| !is_waste && !is_large);
+            all.extend(others.filter(|other| kept.insert(other.short)).map(|other| (other.key, other.place)));
+            keep = Some(all);
+        }
         // What cannot be kept costs time and nothing else.
         let _ = self.try_save(new, keep);
     }
 
-    fn try_save(&self, new: &[(Key, Vec<u8>)], keep: Option<Vec<&Key>>) -> anyhow::Result<()> {
+    fn try_save(&self, new: &[(Key, Vec<u8>)], keep: Option<Vec<(Key, Place)>>) -> anyhow::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         let folder = path.parent().unwrap_or(Path::new("."));
         durable::private_folder(folder)?;
         let Some(_lock) = Lock::try_acquire(&path.with_extension("lock"))? else { return Ok(()) };
         if let Some(keep) = keep {
-            let old = keep.into_iter().filter_map(|key| Some((key, self.find(key)?)));
+            let old = keep.iter().map(|(key, place)| (key, self.record(*place)));
             let all: Vec<(&Key, &[u8])> = old.chain(new.iter().map(|(key, bytes)| (key, &bytes[..]))).collect();
             durable::sweep(folder);
             return durable::replace(path, &section_of(all.into_iter()), Previous::Drop);
@@ -220,22 +282,27 @@ mod tests {
         Key { id: [byte; 20], rules: [7; 8] }
     }
 
+    fn found(cache: &mut Cache, byte: u8) -> Option<Vec<u8>> {
+        cache.find(&key(byte)).map(|place| cache.record(place).to_vec())
+    }
+
     #[test]
     fn what_is_appended_is_found_and_a_torn_end_costs_only_itself() {
         let room = tempfile::tempdir().unwrap();
         let path = Some(room.path().join("facts/facts"));
         Cache::at(path.clone()).save(&[(key(1), b"one".to_vec()), (key(2), Vec::new())], &[]);
         Cache::at(path.clone()).save(&[(key(3), b"three".to_vec())], &[]);
-        let cache = Cache::at(path.clone());
-        assert_eq!((cache.find(&key(1)), cache.find(&key(2)), cache.sections), (Some(&b"one"[..]), Some(&b""[..]), 2));
+        let mut cache = Cache::at(path.clone());
+        assert_eq!((found(&mut cache, 3), found(&mut cache, 1)), (Some(b"three".to_vec()), Some(b"one".to_vec())));
+        assert_eq!((found(&mut cache, 2), found(&mut cache, 9), cache.sections), (Some(Vec::new()), None, 2));
         let whole = fs::read(path.as_ref().unwrap()).unwrap();
-        fs::write(path.as_ref().unwrap(), &whole[..whole.len() - 1]).unwrap();
-        let torn = Cache::at(path.clone());
-        assert!(torn.is_torn && torn.find(&key(3)).is_none() && torn.find(&key(1)).is_some());
-        torn.save(&[(key(3), b"three".to_vec())], &[]);
-        let mended = Cache::at(path.clone());
-        assert!(!mended.is_torn && mended.find(&key(3)).is_some() && mended.find(&key(1)).is_some());
-        assert_eq!(mended.sections, 1);
+        durable::replace(path.as_ref().unwrap(), &whole[..whole.len() - 1], Previous::Drop).unwrap();
+        let mut torn = Cache::at(path.clone());
+        assert!(torn.is_torn && found(&mut torn, 3).is_none() && found(&mut torn, 1).is_some());
+        torn.save(&[(key(3), b"three".to_vec())], &[key(2)]);
+        let mut mended = Cache::at(path.clone());
+        assert!(!mended.is_torn && [1, 2, 3].into_iter().all(|byte| found(&mut mended, byte).is_some()));
+        assert_eq!((mended.sections, mended.records[0].key), (1, key(2)));
     }
 
     #[test]
@@ -247,8 +314,8 @@ mod tests {
         for at in 0..whole.len() {
             let mut bytes = whole.clone();
             bytes[at] ^= 0x55;
-            fs::write(path.as_ref().unwrap(), bytes).unwrap();
-            assert!(Cache::at(path.clone()).find(&key(1)).is_none(), "byte {at}");
+            durable::replace(path.as_ref().unwrap(), &bytes, Previous::Drop).unwrap();
+            assert!(found(&mut Cache::at(path.clone()), 1).is_none(), "byte {at}");
         }
     }
 }

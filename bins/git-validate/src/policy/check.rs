@@ -31,6 +31,8 @@ pub(crate) struct Args {
 #[derive(Debug, Serialize)]
 struct Row {
     rule: &'static str,
+    /// Its name among the checks.
+    name: String,
     severity: Severity,
     key: String,
     status: CheckStatus,
@@ -107,6 +109,7 @@ fn message(cx: &Context, subject: &Subject) -> Result<Option<Vec<u8>>, Failure> 
 fn row(policy: &Policy, key: String, outcome: Outcome) -> Row {
     Row {
         rule: policy.rule,
+        name: policy.name(),
         severity: policy.severity,
         key,
         status: outcome.status,

@@ -85,7 +85,7 @@ fn count<'a>(
         let Some(language) = concerned(path, policy, asked) else { continue };
         let rules = *rules.entry(language.name()).or_insert_with(|| rules_of(language));
         let (key, record) = known.find(&file.id, rules);
-        counts.push(record.and_then(parse_counts));
+        counts.push(record.and_then(|place| parse_counts(known.record(place))));
         jobs.push(Job { path, id: file.id, language, key });
     }
     let open: Vec<usize> = (0..jobs.len()).filter(|at| counts[*at].is_none()).collect();
@@ -180,7 +180,7 @@ fn judge_change(
         Ok(Sides { old: of(change.old)?, new: of(change.new)? })
     })?;
     let count = |of: fn(&Sides) -> &Vec<Item>, all: bool| {
-        sides.iter().flat_map(|side| of(side)).filter(|item| all || item.is_documented).count() as u64
+        sides.iter().flat_map(of).filter(|item| all || item.is_documented).count() as u64
     };
     let before = (items + count(|s| &s.old, true)).saturating_sub(count(|s| &s.new, true));
     let good = (documented + count(|s| &s.old, false)).saturating_sub(count(|s| &s.new, false));
@@ -248,6 +248,6 @@ fn items_of(
 
 /// A part in per cent with one digit, cut off, so that what is short never reads as enough.
 fn per_cent(part: u64, whole: u64) -> String {
-    let tenths = if whole == 0 { 1000 } else { part * 1000 / whole };
+    let tenths = (part * 1000).checked_div(whole).unwrap_or(1000);
     format!("{}.{}", tenths / 10, tenths % 10)
 }

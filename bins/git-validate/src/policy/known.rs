@@ -4,7 +4,7 @@ use gix::ObjectId;
 use shared::repository::Repository;
 
 use super::Policy;
-use super::cache::{Cache, Key};
+use super::cache::{Cache, Key, Place};
 use super::settings::Ask;
 
 /// The cache, and what is new.
@@ -25,15 +25,15 @@ impl Known {
     }
 
     /// Finds what is known of an object under the rules of this hash.
-    pub(super) fn find(&mut self, id: &ObjectId, rules: [u8; 8]) -> (Key, Option<&[u8]>) {
+    pub(super) fn find(&mut self, id: &ObjectId, rules: [u8; 8]) -> (Key, Option<Place>) {
         let key = Key::new(id, rules);
         self.asked.push(key);
         (key, self.cache.find(&key))
     }
 
-    /// What is known under a key that was found before.
-    pub(super) fn at(&self, key: &Key) -> Option<&[u8]> {
-        self.cache.find(key)
+    /// What was found.
+    pub(super) fn record(&self, place: Place) -> &[u8] {
+        self.cache.record(place)
     }
 
     /// Adds what was found out.

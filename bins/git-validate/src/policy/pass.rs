@@ -6,7 +6,7 @@ use gix::ObjectId;
 use sha2::{Digest, Sha256};
 use shared::failure::Failure;
 
-use super::cache::Key;
+use super::cache::{Key, Place};
 use super::content::{self, Demand, Facts, Spot};
 use super::known::Known;
 use super::objects::Blob;
@@ -25,9 +25,9 @@ struct Class {
 }
 
 /// Where the facts of a file are.
-enum Place {
+enum Source {
     Nowhere,
-    Known(Key),
+    Known(Place),
     New(usize),
 }
 
@@ -51,7 +51,7 @@ pub(super) fn judge(
     let asks: Vec<&Ask> = own.iter().map(|policy| &*policy.ask).collect();
     let over: Vec<Option<Vec<Option<InForce>>>> = own.iter().map(|policy| policy.scope.over(&ground.tree)).collect();
     let (classes, of_file) = classes(ground, &own, &over);
-    let (places, jobs) = plan(ground, known, &classes, &of_file);
+    let (sources, jobs) = plan(ground, known, &classes, &of_file);
     let found = ground.store.each(
         &jobs,
         || (),
@@ -64,13 +64,14 @@ pub(super) fn judge(
         },
     )?;
     let mut gathers: Vec<Gather> = own.iter().map(|policy| Gather::of(policy)).collect();
-    for (at, (file, place)) in ground.tree.files.iter().zip(&places).enumerate() {
+    for (at, (file, source)) in ground.tree.files.iter().zip(&sources).enumerate() {
         let parsed;
-        let facts = match place {
-            Place::Nowhere => continue,
-            Place::New(job) => &found[*job],
-            Place::Known(key) => {
-                parsed = known.at(key).and_then(parse_facts).unwrap_or_default();
+        let facts = match source {
+            Source::Nowhere => continue,
+            Source::New(job) => &found[*job],
+            Source::Known(place) => {
+                let record = known.record(*place);
+                parsed = parse_facts(record, |slot| gathers[slot].is_open()).unwrap_or_default();
                 &parsed
             }
         };
@@ -100,15 +101,18 @@ fn classes(
     let mut places: HashMap<Vec<Option<u64>>, usize> = HashMap::new();
     let everywhere: Vec<Option<u64>> = own.iter().map(|policy| policy.scope.at(b"").map(|now| now.value)).collect();
     let is_alike = over.iter().all(Option::is_none);
+    let mut last = None;
     let mut class_of = |values: &Vec<Option<u64>>| {
-        values.iter().any(Option::is_some).then(|| match places.get(values) {
-            Some(class) => *class,
-            None => {
+        if let Some(last) = last.filter(|last: &usize| classes[*last].values == *values) {
+            return Some(last);
+        }
+        last = values.iter().any(Option::is_some).then(|| {
+            *places.entry(values.clone()).or_insert_with(|| {
                 classes.push(Class { values: values.clone(), rules: rules_of(own, values) });
-                places.insert(values.clone(), classes.len() - 1);
                 classes.len() - 1
-            }
-        })
+            })
+        });
+        last
     };
     let all = if is_alike { class_of(&everywhere) } else { None };
     let mut values = everywhere.clone();
@@ -151,26 +155,29 @@ fn plan(
     known: &mut Known,
     classes: &[Class],
     of_file: &[Option<usize>],
-) -> (Vec<Place>, Vec<Job>) {
+) -> (Vec<Source>, Vec<Job>) {
     let mut jobs: Vec<Job> = Vec::new();
     let mut waiting: HashMap<Key, usize> = HashMap::new();
-    let mut place = |file: &File, class: &Option<usize>| {
-        let Some(class) = *class else { return Place::Nowhere };
-        let (key, record) = known.find(&file.id, classes[class].rules);
-        match record {
+    let mut source = |file: &File, class: &Option<usize>| {
+        let Some(class) = *class else { return Source::Nowhere };
+        let (key, found) = known.find(&file.id, classes[class].rules);
+        if let Some(found) = found {
+            let record = known.record(found);
             // Most say nothing.
-            Some([]) => Place::Nowhere,
-            Some(record) if parse_facts(record).is_some_and(|facts| fits(&facts, classes[class].values.len())) => {
-                Place::Known(key)
+            if record.is_empty() {
+                return Source::Nowhere;
             }
-            Some(_) | None => Place::New(*waiting.entry(key).or_insert_with(|| {
-                jobs.push(Job { id: file.id, class, key });
-                jobs.len() - 1
-            })),
+            if parse_facts(record, |_| false).is_some_and(|facts| fits(&facts, classes[class].values.len())) {
+                return Source::Known(found);
+            }
         }
+        Source::New(*waiting.entry(key).or_insert_with(|| {
+            jobs.push(Job { id: file.id, class, key });
+            jobs.len() - 1
+        }))
     };
-    let places = ground.tree.files.iter().zip(of_file).map(|(file, class)| place(file, class)).collect();
-    (places, jobs)
+    let sources = ground.tree.files.iter().zip(of_file).map(|(file, class)| source(file, class)).collect();
+    (sources, jobs)
 }
 
 fn fits(facts: &Facts, slots: usize) -> bool {

@@ -13,35 +13,44 @@ pub(super) fn render_facts(facts: &Facts) -> Vec<u8> {
     for found in &facts.found {
         put(&mut bytes, found.slot as u64);
         put(&mut bytes, u64::from(found.total));
-        put(&mut bytes, found.spots.len() as u64);
+        let mut spots = Vec::new();
         for spot in &found.spots {
-            put(&mut bytes, u64::from(spot.line));
-            put(&mut bytes, spot.detail.len() as u64);
-            bytes.extend_from_slice(spot.detail.as_bytes());
+            put(&mut spots, u64::from(spot.line));
+            put(&mut spots, spot.detail.len() as u64);
+            spots.extend_from_slice(spot.detail.as_bytes());
         }
+        put(&mut bytes, spots.len() as u64);
+        bytes.append(&mut spots);
     }
     bytes
 }
 
-/// Reads it again; nothing if it makes no sense.
-pub(super) fn parse_facts(bytes: &[u8]) -> Option<Facts> {
+/// Reads it again, the spots only of the policies that are `wanted`; nothing if it makes no sense.
+pub(super) fn parse_facts(bytes: &[u8], wanted: impl Fn(usize) -> bool) -> Option<Facts> {
     let Some((first, mut rest)) = bytes.split_first() else { return Some(Facts::default()) };
     let mut facts = Facts { is_unread: *first == 1, found: Vec::new() };
     while !rest.is_empty() {
         let slot = take(&mut rest)?.try_into().ok()?;
         let total = take(&mut rest)?.try_into().ok()?;
-        let count = take(&mut rest)?;
-        let mut spots = Vec::new();
-        for _ in 0..count {
-            let line = take(&mut rest)?.try_into().ok()?;
-            let length = take(&mut rest)?.try_into().ok()?;
-            let detail;
-            (detail, rest) = rest.split_at_checked(length)?;
-            spots.push(Spot { line, detail: String::from_utf8(detail.to_vec()).ok()? });
-        }
+        let length = take(&mut rest)?.try_into().ok()?;
+        let spots;
+        (spots, rest) = rest.split_at_checked(length)?;
+        let spots = if wanted(slot) { parse_spots(spots)? } else { Vec::new() };
         facts.found.push(Found { slot, total, spots });
     }
     Some(facts)
+}
+
+fn parse_spots(mut rest: &[u8]) -> Option<Vec<Spot>> {
+    let mut spots = Vec::new();
+    while !rest.is_empty() {
+        let line = take(&mut rest)?.try_into().ok()?;
+        let length = take(&mut rest)?.try_into().ok()?;
+        let detail;
+        (detail, rest) = rest.split_at_checked(length)?;
+        spots.push(Spot { line, detail: String::from_utf8(detail.to_vec()).ok()? });
+    }
+    Some(spots)
 }
 
 /// Writes what is counted in a file of code.
@@ -106,7 +115,7 @@ mod tests {
         ];
         for facts in [Facts::default(), Facts { is_unread: true, found: Vec::new() }, Facts { is_unread: false, found }]
         {
-            assert_eq!(parse_facts(&render_facts(&facts)), Some(facts));
+            assert_eq!(parse_facts(&render_facts(&facts), |_| true), Some(facts));
         }
         for counts in
             [Counts::Counted { items: 300, documented: 129 }, Counts::Unparsable, Counts::TooLarge, Counts::TooSlow]
@@ -118,9 +127,9 @@ mod tests {
     #[test]
     fn nonsense_is_nothing_and_no_panic() {
         for bytes in
-            [&[0_u8, 1][..], &[0, 1, 1, 1, 0, 99], &[0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]]
+            [&[0_u8, 1][..], &[0, 1, 1, 2, 0, 99], &[0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]]
         {
-            assert_eq!(parse_facts(bytes), None);
+            assert_eq!(parse_facts(bytes, |_| true), None);
         }
         assert!(
             parse_counts(b"").is_none() && parse_counts(&[9, 0, 0]).is_none() && parse_counts(&[0, 1, 2]).is_none()

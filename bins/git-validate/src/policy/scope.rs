@@ -18,7 +18,22 @@ use crate::finding::Severity;
 
 /// Patterns as in `.gitignore`, the last that matches decides.
 #[derive(Debug, Clone)]
-pub(crate) struct Patterns(Arc<Gitignore>);
+pub(crate) struct Patterns(Arc<Vec<Pattern>>);
+
+/// One pattern, or several alike; most are of a form that is quicker to ask than a glob.
+#[derive(Debug)]
+enum Pattern {
+    /// `*.rs` and `*.py`.
+    Endings(Vec<u64>),
+    /// `docs/**`.
+    Below(Vec<u8>),
+    /// `.env`, at any depth.
+    Name(Vec<u8>),
+    /// `/LICENSE` and `ci/run`.
+    Path(Vec<u8>),
+    /// Anything else; with a slash at its end, of folders only.
+    Glob { glob: Gitignore, is_of_folders: bool },
+}
 
 impl Patterns {
     /// Reads patterns; `key` names their setting.
@@ -26,12 +41,18 @@ impl Patterns {
     /// # Errors
     /// When one is none.
     pub(crate) fn parse(key: &str, lines: &[String]) -> Result<Patterns, Failure> {
-        let mut builder = GitignoreBuilder::new("");
+        let mut all: Vec<Pattern> = Vec::new();
         for line in lines {
-            builder.add_line(None, line).map_err(|e| broken(key, format!("'{}': {e}", line.escape_debug())))?;
+            match (quick(line), all.last_mut()) {
+                (Some(Pattern::Endings(more)), Some(Pattern::Endings(endings))) => endings.extend(more),
+                (Some(quick), _) => all.push(quick),
+                (None, _) => {
+                    let is_of_folders = line.trim_end().ends_with('/');
+                    all.extend(glob(key, line)?.map(|glob| Pattern::Glob { glob, is_of_folders }));
+                }
+            }
         }
-        let built = builder.build().map_err(|e| broken(key, e.to_string()))?;
-        Ok(Patterns(Arc::new(built)))
+        Ok(Patterns(Arc::new(all)))
     }
 
     /// Says whether there is none.
@@ -40,11 +61,25 @@ impl Patterns {
     }
 
     fn asked(&self, path: &[u8], is_folder: bool) -> Option<bool> {
-        match self.0.matched(Path::new(OsStr::from_bytes(path)), is_folder) {
-            Match::None => None,
-            Match::Ignore(_) => Some(true),
-            Match::Whitelist(_) => Some(false),
-        }
+        self.0.iter().rev().find_map(|pattern| match pattern {
+            Pattern::Endings(endings) => {
+                let name = memchr::memrchr(b'/', path).map_or(path, |at| &path[at + 1..]);
+                let ending = packed(&name[memchr::memrchr(b'.', name)? + 1..])?;
+                endings.contains(&ending).then_some(true)
+            }
+            Pattern::Below(folder) => (path.len() > folder.len() && path.starts_with(folder)).then_some(true),
+            Pattern::Name(own) => {
+                let name = memchr::memrchr(b'/', path).map_or(path, |at| &path[at + 1..]);
+                (name == own).then_some(true)
+            }
+            Pattern::Path(own) => (path == own).then_some(true),
+            Pattern::Glob { is_of_folders: true, .. } if !is_folder => None,
+            Pattern::Glob { glob, .. } => match glob.matched(Path::new(OsStr::from_bytes(path)), is_folder) {
+                Match::None => None,
+                Match::Ignore(_) => Some(true),
+                Match::Whitelist(_) => Some(false),
+            },
+        })
     }
 
     /// Says whether a path or a folder above it matches.
@@ -72,6 +107,38 @@ impl Patterns {
         }
         Over { patterns: self, folders }
     }
+}
+
+/// Reads a pattern of a form that needs no glob.
+fn quick(line: &str) -> Option<Pattern> {
+    let is_plain =
+        |text: &str| !text.is_empty() && !text.contains(['*', '?', '[', ']', '{', '}', '\\', '!', '#', ' ', '\t']);
+    if let Some(ending) = line.strip_prefix("*.").filter(|rest| is_plain(rest) && !rest.contains(['/', '.'])) {
+        return packed(ending.as_bytes()).map(|ending| Pattern::Endings(vec![ending]));
+    }
+    let (text, is_below) = line.strip_suffix("/**").map_or((line, false), |text| (text, true));
+    let path = text.strip_prefix('/').unwrap_or(text);
+    if !is_plain(path) || path.starts_with('/') || path.ends_with('/') || path.contains("//") {
+        return None;
+    }
+    Some(match (is_below, text.contains('/')) {
+        (true, _) => Pattern::Below([path.as_bytes(), b"/"].concat()),
+        (false, true) => Pattern::Path(path.as_bytes().to_vec()),
+        (false, false) => Pattern::Name(path.as_bytes().to_vec()),
+    })
+}
+
+/// A short text as a number, so that many are compared quickly.
+fn packed(text: &[u8]) -> Option<u64> {
+    (text.len() <= 8).then(|| text.iter().fold(0, |all, byte| all << 8 | u64::from(*byte)))
+}
+
+/// Reads one pattern; nothing of a comment.
+fn glob(key: &str, line: &str) -> Result<Option<Gitignore>, Failure> {
+    let mut builder = GitignoreBuilder::new("");
+    builder.add_line(None, line).map_err(|e| broken(key, format!("'{}': {e}", line.escape_debug())))?;
+    let built = builder.build().map_err(|e| broken(key, e.to_string()))?;
+    Ok(Some(built).filter(|built| !built.is_empty()))
 }
 
 /// Patterns with their answers for each folder of one tree.
@@ -250,6 +317,54 @@ mod tests {
         assert_eq!(at("README.md"), None);
         assert_eq!(at("src/a.md"), Some((Severity::Error, 200)));
         assert_eq!(at("src/deep/er/x"), Some((Severity::Warning, 120)));
+    }
+
+    #[test]
+    fn the_quick_forms_answer_as_a_glob_does() {
+        let lines = [
+            "*.rs", "*.md", "docs/**", "/a/b/**", "!x.rs", "*.tar.gz", "lib/", "*.py", ".env", "/TOP", "ci/run",
+            "un*ky/",
+        ]
+        .map(str::to_owned);
+        let quick = Patterns::parse("k", &lines).unwrap();
+        let mut builder = GitignoreBuilder::new("");
+        for line in &lines {
+            builder.add_line(None, line).unwrap();
+        }
+        let slow = builder.build().unwrap();
+        for path in [
+            "a.rs",
+            "x.rs",
+            "docs",
+            "docs/a",
+            "docs/a/b.txt",
+            "no/docs/a",
+            "a/b",
+            "a/b/c",
+            "x/a/b/c",
+            "y.tar.gz",
+            "lib",
+            ".rs",
+            "rs",
+            "q.PY",
+            "m/k.py",
+            ".env",
+            "s/.env",
+            "TOP",
+            "s/TOP",
+            "ci/run",
+            "s/ci/run",
+            "unlucky",
+        ] {
+            for is_folder in [false, true] {
+                let want = match slow.matched(path, is_folder) {
+                    Match::None => None,
+                    Match::Ignore(_) => Some(true),
+                    Match::Whitelist(_) => Some(false),
+                };
+                assert_eq!(quick.asked(path.as_bytes(), is_folder), want, "{path}");
+            }
+        }
     }
 
     #[test]

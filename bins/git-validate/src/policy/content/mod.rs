@@ -124,7 +124,8 @@ impl Licence {
             (None, Some(_)) => true,
             (None, None) => memchr::memmem::find(head, b"SPDX-License-Identifier: ").is_some(),
         };
-        if !(text && pattern) && !data.is_empty() {
+        let is_said = text && pattern;
+        if !is_said && !data.is_empty() {
             own.add(1, String::new);
         }
     }

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use aho_corasick::{AhoCorasick, MatchKind};
+use memchr::memchr;
 use regex::bytes::Regex;
 
 use super::{Found, LineCounter, line_around};
@@ -166,6 +167,9 @@ fn is_example(secret: &[u8]) -> bool {
     EXAMPLES.iter().any(|word| memchr::memmem::find(&lower, word.as_bytes()).is_some())
         || matches!(secret.first(), Some(b'$' | b'<' | b'{' | b'%'))
         || memchr::memmem::find(secret, b"${").is_some()
+        // An address is none, unless somebody logs in with it.
+        || (secret.starts_with(b"http") && memchr::memmem::find(secret, b"://").is_some() && memchr(b'@', secret).is_none())
+        || secret.starts_with(b"arn:")
 }
 
 /// Says whether a text has letters and digits, and too little order for a word or a path.
@@ -238,6 +242,7 @@ mod tests {
             "api_key = \"your-api-key-goes-here-1234\"",
             &format!("{}IOSFODNN7EXAMPLE", "AKIA"),
             "task-sk-abcdefghijklmnopqrstuvwxyzabcdefghij",
+            "token_url = \"https://a1b2c3.example-host.org/oauth2/v3/token\"",
             "secret = \"/usr/share/aaaa/aaaa/aaaa1\"",
         ] {
             assert_eq!(found(text, &[]), Vec::<String>::new(), "{text}");
