@@ -247,6 +247,11 @@ impl Repository {
         let mut found = own("filter");
         found.retain(|s| matches!(last(s).as_str(), "clean" | "smudge" | "process"));
         found.extend(own("merge").into_iter().filter(|s| last(s) == "driver"));
+        // Since git 2.54; what our own 'git validate install' writes there is ours.
+        let is_ours = |s: &Setting| {
+            s.value.starts_with("git-validate hook ") && !s.value.contains([';', '&', '|', '$', '`', '\n'])
+        };
+        found.extend(own("hook").into_iter().filter(|s| last(s) == "command" && !is_ours(s)));
         let promisor = own("remote").iter().any(|s| last(s) == "promisor");
         if promisor || own("extensions").iter().any(|s| last(s) == "partialclone") {
             // A missing object makes git fetch by itself, by whatever command stands here.

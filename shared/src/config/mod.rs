@@ -93,6 +93,9 @@ impl Config {
 
     /// Says whether a value is at least as strict as the one in force, or the first of the user's.
     fn is_tightened_by(&self, entry: &Entry) -> bool {
+        if self.is_of_users_policy(&entry.key) && !entry.key.ends_with(".severity") {
+            return false;
+        }
         let old = self.values.iter().find(|old| old.key == entry.key);
         let Some(known) = schema::find(&entry.key) else { return false };
         let Kind::Choice(words) = known.kind else {
@@ -102,6 +105,14 @@ impl Config {
         let default = known.default.trim_matches('"');
         let old = old.map_or_else(|| words.iter().position(|word| *word == default), |old| place(Some(&old.value)));
         place(Some(&entry.value)) >= old
+    }
+
+    /// Says whether the user has set anything of a policy: an exception to it would loosen it, wherever it stands.
+    fn is_of_users_policy(&self, key: &str) -> bool {
+        let rule = |key: &str| key.strip_prefix("policies.")?.split('.').next().map(str::to_owned);
+        let Some(own) = rule(key) else { return false };
+        let of_user = |old: &&Entry| !old.origin.layer.is_foreign() && old.origin.layer != Layer::BuiltIn;
+        self.values.iter().filter(of_user).any(|old| rule(&old.key).as_ref() == Some(&own))
     }
 
     /// Lists the values in force, in the order of the schema, then by name.

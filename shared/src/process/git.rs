@@ -35,6 +35,23 @@ pub const LOCAL_ENVIRONMENT: &[&str] = &[
     "GIT_INTERNAL_SUPER_PREFIX",
 ];
 
+/// Hooks that what we ask of git could call; since 2.54 git takes them from its configuration too,
+/// where no folder disarms them.
+const HOOKS: &[&str] = &[
+    "hook.applypatch-msg.enabled=false",
+    "hook.commit-msg.enabled=false",
+    "hook.post-checkout.enabled=false",
+    "hook.post-commit.enabled=false",
+    "hook.post-index-change.enabled=false",
+    "hook.post-merge.enabled=false",
+    "hook.post-rewrite.enabled=false",
+    "hook.pre-commit.enabled=false",
+    "hook.pre-merge-commit.enabled=false",
+    "hook.pre-push.enabled=false",
+    "hook.prepare-commit-msg.enabled=false",
+    "hook.reference-transaction.enabled=false",
+];
+
 /// Settings that disarm what a repository's own configuration could start.
 const DISARM: &[&str] = &[
     "core.fsmonitor=false",
@@ -146,6 +163,9 @@ impl Git {
         command.current_dir(&self.folder);
         if self.hooks == Hooks::Off {
             command.args(["-c", "core.hooksPath=/dev/null"]);
+            for setting in HOOKS {
+                command.args(["-c", setting]);
+            }
         }
         for setting in DISARM {
             command.args(["-c", setting]);

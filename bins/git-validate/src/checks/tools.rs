@@ -107,7 +107,7 @@ mod tests {
         let tool = room.path().join("tool");
         let mut tools = Tools::default();
         let mut identity = |bytes: &str| {
-            fs::write(&tool, bytes).unwrap();
+            durable::replace(&tool, bytes.as_bytes(), durable::Previous::Drop).unwrap();
             tools.identity(tool.to_str().unwrap())
         };
         let one = identity("one");

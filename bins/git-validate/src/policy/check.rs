@@ -2,16 +2,16 @@
 
 use std::fmt;
 
-use gix::ObjectId;
 use serde::Serialize;
 use shared::app::Context;
 use shared::exit::Status;
 use shared::failure::Failure;
 use shared::output::Foreign;
 
-use super::{Outcome, Policy, Scene, configured, judge};
+use super::{Outcome, Policy, configured, judge};
 use crate::finding::{Finding, Severity};
-use crate::subject::{From, Kind, Subject};
+use crate::gate;
+use crate::subject::{From, Subject};
 use crate::verdict::{CheckStatus, short};
 
 /// Judge a tree by the policies alone; nothing is run and nothing noted
@@ -19,9 +19,6 @@ use crate::verdict::{CheckStatus, short};
 pub(crate) struct Args {
     #[command(flatten)]
     from: From,
-    /// Commit or tree to compare with; the parent of a commit, or HEAD, if not given
-    #[arg(long, value_name = "rev")]
-    base: Option<String>,
     /// Judge by this policy only; may be given several times
     #[arg(long = "rule", value_name = "name")]
     only: Vec<String>,
@@ -44,8 +41,6 @@ struct Row {
 #[derive(Debug, Serialize)]
 struct Answer {
     subject: Subject,
-    /// The tree that it is compared with.
-    base: Option<String>,
     status: CheckStatus,
     policies: Vec<Row>,
 }
@@ -53,9 +48,7 @@ struct Answer {
 pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     let policies = chosen(configured(cx)?, &args.only)?;
     let subject = args.from.find(cx)?;
-    let base = base(cx, &args, &subject)?;
-    let message = message(cx, &subject)?;
-    let scene = Scene { cx, tree: subject.tree, base, message: message.as_deref() };
+    let scene = gate::scene(cx, &subject);
     let outcomes = judge(scene, &policies.iter().collect::<Vec<&Policy>>())?;
     let policies: Vec<Row> =
         policies.iter().zip(outcomes).map(|(policy, outcome)| row(policy, policy.key(scene), outcome)).collect();
@@ -65,7 +58,7 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
         (false, true) => CheckStatus::Broken,
         (false, false) => CheckStatus::Pass,
     };
-    cx.output.answer(&Answer { subject, base: base.map(|id| id.to_string()), status, policies })?;
+    cx.output.answer(&Answer { subject, status, policies })?;
     Ok(match status {
         CheckStatus::Fail => Status::No,
         CheckStatus::Broken => Status::CouldNot,
@@ -82,28 +75,6 @@ fn chosen(policies: Vec<Policy>, only: &[String]) -> Result<Vec<Policy>, Failure
             .hint(format!("'git validate policy explain {off}' tells the keys that switch it on")));
     }
     Ok(policies.into_iter().filter(|policy| only.is_empty() || only.iter().any(|name| name == policy.rule)).collect())
-}
-
-/// The tree that the change started from.
-fn base(cx: &Context, args: &Args, subject: &Subject) -> Result<Option<ObjectId>, Failure> {
-    let repository = cx.repository()?;
-    if let Some(rev) = &args.base {
-        return Ok(Some(repository.tree(rev)?));
-    }
-    let Some(commit) = subject.commit else { return Ok(None) };
-    Ok(match subject.kind {
-        Kind::Commit => repository.tree(&format!("{commit}^")).ok(),
-        Kind::Staged | Kind::Worktree => Some(repository.tree_of(commit)?),
-        Kind::Tree => None,
-    })
-}
-
-fn message(cx: &Context, subject: &Subject) -> Result<Option<Vec<u8>>, Failure> {
-    let Some(commit) = subject.commit.filter(|_| subject.kind == Kind::Commit) else { return Ok(None) };
-    let broken = |e: String| Failure::could_not("read", format!("cannot read the commit {commit}: {e}"));
-    let commit = cx.repository()?.gix.find_commit(commit).map_err(|e| broken(format!("{e:#}")))?;
-    let message = commit.message_raw().map_err(|e| broken(format!("{e:#}")))?;
-    Ok(Some(message.to_vec()))
 }
 
 fn row(policy: &Policy, key: String, outcome: Outcome) -> Row {
@@ -126,8 +97,8 @@ impl fmt::Display for Answer {
                 writeln!(f, "{finding}")?;
             }
         }
-        if let Some(base) = self.base.as_deref().and_then(|base| ObjectId::from_hex(base.as_bytes()).ok()) {
-            writeln!(f, "{}  {}, against tree {}", self.status, self.subject, short(&base))?;
+        if let Some(base) = &self.subject.base {
+            writeln!(f, "{}  {}, against tree {}", self.status, self.subject, short(base))?;
         } else {
             writeln!(f, "{}  {}", self.status, self.subject)?;
         }

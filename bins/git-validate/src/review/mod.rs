@@ -8,6 +8,7 @@ mod reply;
 
 use std::ffi::OsString;
 use std::fmt;
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -171,8 +172,8 @@ fn of_task(cx: &Context, task: &Task) -> Result<From, Failure> {
 /// Asks through git-worker; whatever goes wrong is said in words.
 fn ask(cx: &Context, args: &Args, task: Option<&Task>, prompt: &str) -> Result<Value, String> {
     let put = |name: &str, text: &str| -> Result<tempfile::NamedTempFile> {
-        let file = tempfile::Builder::new().prefix(name).tempfile().context("cannot create a temporary file")?;
-        std::fs::write(file.path(), text).context("cannot write a temporary file")?;
+        let mut file = tempfile::Builder::new().prefix(name).tempfile().context("cannot create a temporary file")?;
+        file.write_all(text.as_bytes()).context("cannot write a temporary file")?;
         Ok(file)
     };
     let words = |error: anyhow::Error| format!("{error:#}");

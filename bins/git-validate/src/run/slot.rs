@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use gix::ObjectId;
 use gix::index::entry::Mode;
 use shared::app::Context;
-use shared::durable::{self, Lock};
+use shared::durable::{self, Lock, Previous};
 use shared::failure::Failure;
 use shared::folders;
 use shared::process::{self, Git};
@@ -150,7 +150,7 @@ impl Slot {
         let is_same = fs::read_to_string(&holds).is_ok_and(|held| held == tree);
         if !is_same || !self.is_exact(subject, &rules)? {
             self.mend(cx, subject, &rules)?;
-            let _ = remove(&holds).and_then(|()| Ok(fs::write(&holds, &tree)?));
+            let _ = durable::replace(&holds, tree.as_bytes(), Previous::Drop);
         }
         own::make(cx, subject, &own)?;
         fs::copy(self.folder.join("index"), own.join("index")).context("cannot copy the index of the slot")?;
