@@ -1,6 +1,7 @@
 //! git-validate as a user runs it.
 
 mod checks;
+mod coverage;
 mod crash;
 mod doctor;
 mod fix;

@@ -1,5 +1,7 @@
 //! What is asked of one subject: the checks and policies, each with its key, and what is known of them.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use gix::ObjectId;
 use shared::app::Context;
@@ -10,10 +12,10 @@ use crate::checks::key::Keys;
 use crate::checks::{self, Check, Stage};
 use crate::journal::Journal;
 use crate::note::{self, Noted};
-use crate::policy::{self, Policy, Scene};
+use crate::policy::{self, Policy, Reached, Scene};
 use crate::subject::Subject;
 use crate::tree::{self, File};
-use crate::verdict::{Answer, Kind, REVIEW, Row, Source, Verdict, judge};
+use crate::verdict::{Answer, Kind, Line, REVIEW, Row, Source, Verdict, judge};
 
 /// Which of the checks and policies are asked.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -47,6 +49,8 @@ pub(crate) struct Gate {
     pub(crate) policies: Vec<(Policy, String)>,
     /// Those that nobody has to ask for; they are told of only if they find something.
     implicit: Vec<Policy>,
+    /// Those about what checks report.
+    reported: Vec<Policy>,
 }
 
 impl Gate {
@@ -72,7 +76,7 @@ impl Gate {
             Ok(files.clone().unwrap_or_default())
         };
         let mut keys = Keys::new(cx, subject.base);
-        let mut gate = Gate { checks: Vec::new(), policies: Vec::new(), implicit: Vec::new() };
+        let mut gate = Gate { checks: Vec::new(), policies: Vec::new(), implicit: Vec::new(), reported: Vec::new() };
         for check in checks.into_iter().filter(|check| wanted.contains(&check.name)) {
             let key = keys.of(&check, &mut list)?;
             gate.checks.push((check, key));
@@ -82,13 +86,15 @@ impl Gate {
         let chosen = policies.into_iter().filter(is_chosen);
         let (implicit, asked): (Vec<Policy>, Vec<Policy>) = chosen.partition(Policy::is_implicit);
         gate.implicit = implicit;
+        let (reported, asked): (Vec<Policy>, Vec<Policy>) = asked.into_iter().partition(Policy::is_about_reports);
+        gate.reported = reported;
         gate.policies = asked.into_iter().map(|policy| (policy.clone(), policy.key(scene))).collect();
         Ok(gate)
     }
 
     /// Says whether nobody has asked for anything.
     pub(crate) fn is_empty(&self) -> bool {
-        self.checks.is_empty() && self.policies.is_empty()
+        self.checks.is_empty() && self.policies.is_empty() && self.reported.is_empty()
     }
 
     /// What is known: from the note, and of checks that name their inputs from any tree that had them.
@@ -118,6 +124,32 @@ impl Gate {
         Answer { subject, verdict, cached: true, checks: rows, fixed: None }
     }
 
+    /// Judges what the checks have reported, once all of them have an answer.
+    ///
+    /// # Errors
+    /// When the notes of the base cannot be read.
+    pub(crate) fn sum_up(&self, cx: &Context, answer: &mut Answer) -> Result<(), Failure> {
+        let is_open = answer.checks.iter().any(|row| row.kind == Kind::Check && row.status.is_none());
+        for policy in &self.reported {
+            answer.checks.retain(|row| row.name != policy.name());
+            let mut row = Row::open(&policy.name(), "");
+            if !is_open {
+                let mut own = Reached::default();
+                answer.checks.iter().filter(|row| row.kind == Kind::Check).for_each(|row| own.add(&row.counts));
+                let base = answer.subject.base.map(|base| noted_of(cx, base)).transpose()?;
+                if let Some(outcome) = policy.judge_reports(own, base) {
+                    let (status, findings, counts) = (Some(outcome.status), outcome.findings, outcome.counts);
+                    row = Row { status, findings, counts, source: Some(Source::Own), ..row };
+                }
+            }
+            answer.checks.push(row);
+        }
+        if !self.is_empty() {
+            answer.verdict = judge(&answer.checks);
+        }
+        Ok(())
+    }
+
     /// Adds what the policies find that nobody has to ask for.
     ///
     /// # Errors
@@ -136,6 +168,15 @@ impl Gate {
         answer.verdict = judge(&answer.checks);
         Ok(())
     }
+}
+
+/// What the last result of each check on a tree says was reached.
+fn noted_of(cx: &Context, tree: ObjectId) -> Result<Reached, Failure> {
+    let noted = note::read(cx, tree)?.into_iter().filter(|noted| noted.source != Source::Foreign);
+    let last: BTreeMap<String, Line> = noted.map(|noted| (noted.line.check.clone(), noted.line)).collect();
+    let mut reached = Reached::default();
+    last.values().for_each(|line| reached.add(&line.counts));
+    Ok(reached)
 }
 
 /// Says whether the settings that a tree holds are not those of its base.

@@ -32,6 +32,7 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
         let lines = run::judge_policies(cx, &gate, &answer)?;
         run::add(&mut answer, &lines);
         gate.watch(cx, &mut answer)?;
+        gate.sum_up(cx, &mut answer)?;
         answers.push(answer);
     }
     let all_pass = answers.iter().all(|answer| answer.verdict == Verdict::Pass);

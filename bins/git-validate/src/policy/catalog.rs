@@ -187,6 +187,13 @@ pub(crate) const RULES: &[Rule] = &[
         ],
     },
     Rule {
+        name: "coverage",
+        asks: "Tests reach enough of the lines, by the coverage reports (lcov, cobertura) that checks name as outputs.",
+        fix: "test what the report says is not reached",
+        needs: Needs::Nothing,
+        fields: &[field("min", "0", Weaker::Smaller), field("max-drop", "", Weaker::Larger), SEVERITY],
+    },
+    Rule {
         name: "secrets",
         asks: "No file holds a key, token or password.",
         fix: "remove and revoke it, for it stays in the history; what is none goes into allow: allow = [\"^test-\"]",

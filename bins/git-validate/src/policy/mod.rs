@@ -8,6 +8,7 @@ mod catalog;
 pub(crate) mod check;
 mod code;
 mod content;
+mod coverage;
 mod diff;
 mod documented;
 mod known;
@@ -36,6 +37,7 @@ use crate::finding::{Finding, Severity};
 use crate::verdict::CheckStatus;
 
 use catalog::Needs;
+pub(crate) use coverage::Reached;
 use known::Known;
 use objects::{Objects, Store};
 use scope::Scope;
@@ -129,6 +131,7 @@ fn judge_one(ground: &Ground<'_>, known: &mut Known, policy: &Policy) -> Result<
         Ask::Documentation(asked) => documented::judge(ground, known, policy, asked)?,
         Ask::Tests(asked) => tested::judge(ground, policy, asked)?,
         Ask::PolicyChange => weakened::judge(ground, policy)?,
+        Ask::Coverage(_) => Outcome::skipped("it is judged by what checks report"),
         // The pass over the contents has answered these.
         Ask::LineLength
         | Ask::Whitespace
@@ -188,6 +191,7 @@ impl Ask {
             | Ask::DiffSize(_)
             | Ask::CommitMessage(_)
             | Ask::Documentation(_)
+            | Ask::Coverage(_)
             | Ask::Tests(_)
             | Ask::PolicyChange => false,
         }
@@ -210,6 +214,19 @@ impl Policy {
     /// Its name among the checks, such as `policy:line-length`.
     pub(crate) fn name(&self) -> String {
         format!("policy:{}", self.rule)
+    }
+
+    /// Judges what checks have reported, if that is what the policy is about.
+    pub(crate) fn judge_reports(&self, own: Reached, base: Option<Reached>) -> Option<Outcome> {
+        match &*self.ask {
+            Ask::Coverage(asked) => Some(coverage::judge(self, asked, own, base)),
+            _ => None,
+        }
+    }
+
+    /// Says whether it is about what checks report.
+    pub(crate) fn is_about_reports(&self) -> bool {
+        matches!(*self.ask, Ask::Coverage(_))
     }
 
     /// Says whether nobody has asked for it.

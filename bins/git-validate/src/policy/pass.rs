@@ -229,6 +229,7 @@ fn message(ask: &Ask, value: u64, spot: &Spot) -> String {
         | Ask::DiffSize(_)
         | Ask::CommitMessage(_)
         | Ask::Documentation(_)
+        | Ask::Coverage(_)
         | Ask::Tests(_)
         | Ask::PolicyChange => String::new(),
     }

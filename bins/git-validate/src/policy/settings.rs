@@ -32,6 +32,7 @@ pub(crate) enum Ask {
     DiffSize(DiffSize),
     CommitMessage(CommitMessage),
     Documentation(Documentation),
+    Coverage(Coverage),
     Tests(Tests),
     Secrets(Secrets),
     Todo(Todo),
@@ -68,6 +69,12 @@ pub(crate) struct Documentation {
     pub(crate) new_items: bool,
     pub(crate) max_drop: Option<u64>,
     pub(crate) languages: Vec<Language>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Coverage {
+    pub(crate) min: u64,
+    pub(crate) max_drop: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -136,6 +143,7 @@ fn ask(values: &Own<'_>) -> Result<Ask, Failure> {
         }),
         "commit-message" => Ask::CommitMessage(commit_message(values)?),
         "documentation" => Ask::Documentation(documentation(values)?),
+        "coverage" => Ask::Coverage(coverage(values)?),
         "tests" => Ask::Tests(Tests {
             max_fewer: values.number("max-fewer"),
             max_skipped: values.number("max-skipped"),
@@ -168,12 +176,21 @@ fn commit_message(values: &Own<'_>) -> Result<CommitMessage, Failure> {
     })
 }
 
-fn documentation(values: &Own<'_>) -> Result<Documentation, Failure> {
-    for field in ["min", "max-drop"] {
-        if values.number(field) > 100 {
-            return Err(values.broken(field, "more than 100 per cent"));
-        }
+fn refuse_beyond_100(values: &Own<'_>) -> Result<(), Failure> {
+    match ["min", "max-drop"].into_iter().find(|field| values.number(field) > 100) {
+        Some(field) => Err(values.broken(field, "more than 100 per cent")),
+        None => Ok(()),
     }
+}
+
+fn coverage(values: &Own<'_>) -> Result<Coverage, Failure> {
+    refuse_beyond_100(values)?;
+    let max_drop = values.set.contains_key("max-drop").then(|| values.number("max-drop"));
+    Ok(Coverage { min: values.number("min"), max_drop })
+}
+
+fn documentation(values: &Own<'_>) -> Result<Documentation, Failure> {
+    refuse_beyond_100(values)?;
     let mut languages = Vec::new();
     for name in values.list("languages") {
         let found = Language::named(&name);

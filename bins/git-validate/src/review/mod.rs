@@ -110,6 +110,7 @@ pub(crate) fn run(cx: &Context, mut args: Args) -> Result<Status, Failure> {
     let lines = run::judge_policies(cx, &gate, &answer)?;
     run::add(&mut answer, &lines);
     gate.watch(cx, &mut answer)?;
+    gate.sum_up(cx, &mut answer)?;
     // An opinion is asked for on the checks, not on an earlier opinion.
     answer.checks.retain(|row| row.kind != Kind::Review);
     answer.verdict = judge(&answer.checks);

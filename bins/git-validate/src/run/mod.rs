@@ -186,6 +186,7 @@ fn judge_subject(cx: &Context, args: &Args, subject: Subject) -> Result<(Answer,
     let noted = if args.force || args.no_cache { Vec::new() } else { gate.known(cx, subject.tree)? };
     let mut answer = gate.answer(subject, &noted);
     gate.watch(cx, &mut answer)?;
+    gate.sum_up(cx, &mut answer)?;
     let is_open = |row: &Row| row.kind != Kind::Review && !row.is_settled();
     if args.dry_run || !answer.checks.iter().any(is_open) {
         // What would run counts as not run.
@@ -202,6 +203,7 @@ fn judge_subject(cx: &Context, args: &Args, subject: Subject) -> Result<(Answer,
     // What has ended is worth keeping, also when a signal has ended the rest.
     let recorded = if args.no_cache { Ok(()) } else { record(cx, &gate, &answer.subject, &lines) };
     signals::refuse_if_interrupted()?;
+    gate.sum_up(cx, &mut answer)?;
     answer.verdict = judge(&answer.checks);
     Ok((answer, recorded))
 }

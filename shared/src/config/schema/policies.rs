@@ -89,6 +89,10 @@ pub(super) const RULES: &[&[Key]] = &[
         "paths": Kind::List, "files that count, as in .gitignore; all if empty";
         "exclude": Kind::List, "files that do not count, as in .gitignore";
     ),
+    rule!("coverage",
+        "min": Kind::Integer, "per cent of the lines that tests must reach, by the reports of the checks";
+        "max-drop": Kind::Integer, "points of per cent by which that may fall against what is noted of the base";
+    ),
     rule_of_files!("secrets",
         "allow": Kind::List, "expressions of the regex crate; what they match, or the line it stands in, is no secret";
     ),

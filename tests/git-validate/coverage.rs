@@ -1,0 +1,54 @@
+//! The policy about what the reports of checks say of coverage.
+
+use crate::room::Room;
+
+/// A room whose check reports that so many of ten lines are reached, as the file `reached` says.
+fn room(policy: &str) -> Room {
+    let room = Room::new();
+    room.trusted_config(&format!(
+        "[policies.coverage]\n{policy}\n[[checks]]\nname = \"tests\"\noutputs = [\"lcov:out/lcov.info\"]\n\
+         shell = 'mkdir -p out; printf \"SF:a\\nLF:10\\nLH:%s\\nend_of_record\\n\" \"$(cat reached)\" > out/lcov.info'\n"
+    ));
+    room.write(".gitignore", "/out/\n");
+    room.write("reached", "8");
+    room.commit("settings");
+    room
+}
+
+#[test]
+fn too_little_of_the_lines_closes_the_gate() {
+    let room = room("min = 75");
+    room.validate(&["show"]).exits(1);
+    let answer = room.validate(&["--json"]).succeeds().json();
+    let coverage = Room::check(&answer, "policy:coverage");
+    assert_eq!((coverage["counts"]["lines"].as_u64(), coverage["counts"]["lines-covered"].as_u64()), (Some(10), Some(8)));
+    assert_eq!(room.validate(&["--json"]).succeeds().json()["cached"], true);
+    room.validate(&["show"]).succeeds();
+    room.write("reached", "7");
+    room.commit("less");
+    room.validate(&[]).exits(1).says("70.00 % of the lines are reached, at least 75 % have to be");
+    room.validate(&["show"]).exits(1);
+}
+
+#[test]
+fn a_fall_against_the_base_closes_it_if_the_base_is_known() {
+    let room = room("max-drop = 5");
+    room.write("reached", "5");
+    room.commit("less");
+    room.validate(&[]).succeeds();
+    room.validate(&["HEAD~1"]).succeeds();
+    room.validate(&[]).exits(1).says("50.00 % of the lines are reached, in the base it was 80.00 %");
+    room.write("reached", "9");
+    room.commit("more");
+    room.validate(&[]).succeeds();
+}
+
+#[test]
+fn what_was_not_measured_is_not_good() {
+    let room = Room::new();
+    room.trusted_config("[policies.coverage]\nmin = 1\n[[checks]]\nname = \"a\"\ncommand = [\"true\"]\n");
+    room.commit("settings");
+    room.validate(&[]).exits(1).says("no check has reported coverage");
+    room.user_config("[policies.coverage]\nmin = 101\n");
+    room.validate(&[]).exits(128).warns("more than 100 per cent");
+}
