@@ -21,7 +21,10 @@ fn too_little_of_the_lines_closes_the_gate() {
     room.validate(&["show"]).exits(1);
     let answer = room.validate(&["--json"]).succeeds().json();
     let coverage = Room::check(&answer, "policy:coverage");
-    assert_eq!((coverage["counts"]["lines"].as_u64(), coverage["counts"]["lines-covered"].as_u64()), (Some(10), Some(8)));
+    assert_eq!(
+        (coverage["counts"]["lines"].as_u64(), coverage["counts"]["lines-covered"].as_u64()),
+        (Some(10), Some(8))
+    );
     assert_eq!(room.validate(&["--json"]).succeeds().json()["cached"], true);
     room.validate(&["show"]).succeeds();
     room.write("reached", "7");

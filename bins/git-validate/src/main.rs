@@ -19,6 +19,7 @@ mod review;
 mod run;
 mod show;
 mod sign;
+mod stat;
 mod subject;
 mod sync;
 mod tree;

@@ -6,6 +6,7 @@
 mod cache;
 mod catalog;
 pub(crate) mod check;
+mod checkout;
 mod code;
 mod content;
 mod coverage;

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use shared::failure::Failure;
 
 use super::cache::{Key, Place};
+use super::checkout::Checkout;
 use super::content::{self, Demand, Facts, Spot};
 use super::known::Known;
 use super::objects::Blob;
@@ -34,6 +35,8 @@ enum Source {
 /// A content to be looked at.
 struct Job {
     id: ObjectId,
+    /// One file that has it.
+    file: usize,
     class: usize,
     key: Key,
 }
@@ -52,29 +55,28 @@ pub(super) fn judge(
     let over: Vec<Option<Vec<Option<InForce>>>> = own.iter().map(|policy| policy.scope.over(&ground.tree)).collect();
     let (classes, of_file) = classes(ground, &own, &over);
     let (sources, jobs) = plan(ground, known, &classes, &of_file);
-    let found = ground.store.each(
-        &jobs,
-        || (),
-        |objects, (), job| {
-            let demand = Demand { asks: &asks, values: &classes[job.class].values };
-            objects.blob(job.id, |blob| match blob {
-                Blob::Data(data) => content::look(data, demand),
-                Blob::TooLarge(size) => content::look_at_size(size, demand),
-            })
-        },
-    )?;
+    let tree = &ground.tree;
+    let checkout = Checkout::of(ground.scene.cx.repository()?, jobs.len());
+    // As records, which take less room than what they say.
+    let found = ground.store.each(&jobs, Vec::new, |objects, buffer, job| {
+        let demand = Demand { asks: &asks, values: &classes[job.class].values };
+        let path = tree.path(&tree.files[job.file]);
+        if checkout.as_ref().is_some_and(|checkout| checkout.read(path, job.id, buffer)) {
+            return Ok(render_facts(&content::look(buffer, demand)));
+        }
+        objects.blob(job.id, |blob| match blob {
+            Blob::Data(data) => render_facts(&content::look(data, demand)),
+            Blob::TooLarge(size) => render_facts(&content::look_at_size(size, demand)),
+        })
+    })?;
     let mut gathers: Vec<Gather> = own.iter().map(|policy| Gather::of(policy)).collect();
     for (at, (file, source)) in ground.tree.files.iter().zip(&sources).enumerate() {
-        let parsed;
-        let facts = match source {
+        let record = match source {
             Source::Nowhere => continue,
             Source::New(job) => &found[*job],
-            Source::Known(place) => {
-                let record = known.record(*place);
-                parsed = parse_facts(record, |slot| gathers[slot].is_open()).unwrap_or_default();
-                &parsed
-            }
+            Source::Known(place) => known.record(*place),
         };
+        let facts = parse_facts(record, |slot| gathers[slot].is_open()).unwrap_or_default();
         if facts.found.is_empty() && !facts.is_unread {
             continue;
         }
@@ -82,10 +84,10 @@ pub(super) fn judge(
             Some(all) => all[at],
             None => own[slot].scope.at(b""),
         };
-        gather(ground.tree.path(file), facts, &asks, in_force, &mut gathers);
+        gather(ground.tree.path(file), &facts, &asks, in_force, &mut gathers);
     }
-    for (job, facts) in jobs.iter().zip(&found) {
-        known.add(job.key, render_facts(facts));
+    for (job, record) in jobs.iter().zip(found) {
+        known.add(job.key, record);
     }
     let mut ended = gathers.into_iter().map(Gather::end);
     Ok(policies.iter().map(|policy| policy.ask.is_about_content().then(|| ended.next()).flatten()).collect())
@@ -158,7 +160,7 @@ fn plan(
 ) -> (Vec<Source>, Vec<Job>) {
     let mut jobs: Vec<Job> = Vec::new();
     let mut waiting: HashMap<Key, usize> = HashMap::new();
-    let mut source = |file: &File, class: &Option<usize>| {
+    let mut source = |(at, file): (usize, &File), class: &Option<usize>| {
         let Some(class) = *class else { return Source::Nowhere };
         let (key, found) = known.find(&file.id, classes[class].rules);
         if let Some(found) = found {
@@ -172,11 +174,11 @@ fn plan(
             }
         }
         Source::New(*waiting.entry(key).or_insert_with(|| {
-            jobs.push(Job { id: file.id, class, key });
+            jobs.push(Job { id: file.id, file: at, class, key });
             jobs.len() - 1
         }))
     };
-    let sources = ground.tree.files.iter().zip(of_file).map(|(file, class)| source(file, class)).collect();
+    let sources = ground.tree.files.iter().enumerate().zip(of_file).map(|(file, class)| source(file, class)).collect();
     (sources, jobs)
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
-use std::fs::{self, Metadata};
+use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -20,6 +20,8 @@ use gix::bstr::{BStr, ByteSlice};
 use gix::index::entry::{Flags, Mode};
 use rustix::fs::{AtFlags, Dir, Mode as RawMode, OFlags, Stat, openat, statat};
 use sha2::{Digest, Sha256};
+
+use crate::stat::{Written, is_as_noted};
 
 /// Beyond this many files to be hashed git is asked instead, which remembers what it has found.
 const MOST_HASHED: usize = 5000;
@@ -74,6 +76,7 @@ fn open(index: &Path, hash: gix::hash::Kind) -> Result<gix::index::File> {
 
 fn look_at(top: &Path, path: &Path, index: &gix::index::File, reach: Reach) -> Result<Seen> {
     let written = fs::metadata(path).context("cannot look at the index of the slot")?;
+    let written = (written.mtime(), written.mtime_nsec());
     let folders = folders(index);
     let (mut rules, mut plain) = (Sha256::new(), true);
     for entry in index.entries() {
@@ -89,7 +92,7 @@ fn look_at(top: &Path, path: &Path, index: &gix::index::File, reach: Reach) -> R
     let all: Vec<(&Vec<u8>, &Folder)> = folders.iter().collect();
     let next = AtomicUsize::new(0);
     let hashed = AtomicUsize::new(0);
-    let looker = Looker { top, index, reach, written: &written, hashed: &hashed };
+    let looker = Looker { top, index, reach, written, hashed: &hashed };
     let parts: Vec<Seen> = thread::scope(|scope| {
         let work = || {
             let mut seen = Seen::default();
@@ -158,7 +161,7 @@ struct Looker<'a> {
     index: &'a gix::index::File,
     reach: Reach,
     /// When the index was written.
-    written: &'a Metadata,
+    written: Written,
     hashed: &'a AtomicUsize,
 }
 
@@ -212,22 +215,7 @@ impl Looker<'_> {
             Mode::SYMLINK => kind.is_symlink(),
             _ => false,
         };
-        fits && (self.is_as_written(entry, found) || self.hashes_to(entry, folder, name))
-    }
-
-    fn is_as_written(&self, entry: &gix::index::Entry, found: &Stat) -> bool {
-        let stat = &entry.stat;
-        let time = |time: gix::index::entry::stat::Time| (i64::from(time.secs), i64::from(time.nsecs));
-        let mtime = (found.st_mtime, found.st_mtime_nsec as i64);
-        // The index holds the lower half of each number.
-        let half = |number: u64| number as u32;
-        stat.size == half(found.st_size as u64)
-            && stat.ino == half(found.st_ino)
-            && stat.uid == found.st_uid
-            && stat.gid == found.st_gid
-            && time(stat.mtime) == mtime
-            && time(stat.ctime) == (found.st_ctime, found.st_ctime_nsec as i64)
-            && mtime < (self.written.mtime(), self.written.mtime_nsec())
+        fits && (is_as_noted(&entry.stat, found, self.written) || self.hashes_to(entry, folder, name))
     }
 
     fn hashes_to(&self, entry: &gix::index::Entry, folder: &Path, name: &BStr) -> bool {
