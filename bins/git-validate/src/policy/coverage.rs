@@ -43,12 +43,12 @@ pub(super) fn judge(policy: &Policy, asked: &Coverage, own: Reached, base: Optio
         });
     }
     let before = base.and_then(Reached::share);
-    if let (Some(before), Some(most)) = (before, asked.max_drop) {
-        if share + most * 100 < before {
-            gather.add_whole(policy.severity, || {
-                format!("{} of the lines are reached, in the base it was {}", told(share), told(before))
-            });
-        }
+    if let (Some(before), Some(most)) = (before, asked.max_drop)
+        && share + most * 100 < before
+    {
+        gather.add_whole(policy.severity, || {
+            format!("{} of the lines are reached, in the base it was {}", told(share), told(before))
+        });
     }
     gather.end()
 }
