@@ -21,6 +21,7 @@ mod report;
 mod review;
 mod room;
 mod run;
+mod seed;
 mod show;
 mod slot;
 mod subject;

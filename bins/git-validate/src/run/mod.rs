@@ -9,6 +9,7 @@ mod output;
 mod own;
 mod pool;
 mod reports;
+mod seed;
 mod signals;
 mod slot;
 

@@ -22,7 +22,7 @@ use shared::failure::Failure;
 use shared::folders;
 use shared::process::{self, Git};
 
-use super::{exact, ignored, own};
+use super::{exact, ignored, own, seed};
 use crate::finding::path_text;
 use crate::subject::Subject;
 
@@ -101,6 +101,11 @@ impl Slot {
         remove(&self.tree)?;
         remove(&index)?;
         fs::create_dir(&self.tree).with_context(|| format!("cannot create '{}'", self.tree.display()))?;
+        if seed::fill(cx, subject, &self.tree, &index).is_err() {
+            remove(&self.tree)?;
+            remove(&index)?;
+            fs::create_dir(&self.tree).with_context(|| format!("cannot create '{}'", self.tree.display()))?;
+        }
         self.renew(cx, subject).context("cannot check out the tree for the checks")?;
         Ok(())
     }
