@@ -179,12 +179,17 @@ fn review(noted: &[Noted]) -> Option<Row> {
 }
 
 fn row(name: &str, key: &str, noted: &[Noted]) -> Row {
-    let fitting = || noted.iter().rev().filter(|noted| noted.line.check == name && noted.line.key == key);
-    if let Some(found) = fitting().find(|noted| noted.source != Source::Foreign) {
+    // In a note that was united with another the last line need not be the newest.
+    let newest = |counts: bool| {
+        let fitting = noted.iter().filter(|noted| noted.line.check == name && noted.line.key == key);
+        let fitting = fitting.filter(|noted| (noted.source != Source::Foreign) == counts);
+        fitting.max_by_key(|noted| noted.line.time)
+    };
+    if let Some(found) = newest(true) {
         return Row::of(&found.line, found.source, true);
     }
     let mut row = Row::open(name, key);
-    if let (Some(foreign), false) = (fitting().next(), Kind::of(name) == Kind::Policy) {
+    if let (Some(foreign), false) = (newest(false), Kind::of(name) == Kind::Policy) {
         row.source = Some(Source::Foreign);
         row.by = Some(foreign.line.by.clone());
         let status = foreign.line.status.word();

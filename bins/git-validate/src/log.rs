@@ -97,8 +97,12 @@ fn last(noted: Vec<Noted>) -> Vec<Result> {
     for Noted { line, source } in noted {
         let result = Result { name: line.check, status: line.status, source, by: line.by, time: line.time };
         match found.iter_mut().find(|known| known.name == result.name) {
-            Some(known) if known.source != Source::Foreign && source == Source::Foreign => {}
-            Some(known) => *known = result,
+            Some(known) => {
+                let rank = |result: &Result| (result.source != Source::Foreign, result.time);
+                if rank(&result) >= rank(known) {
+                    *known = result;
+                }
+            }
             None => found.push(result),
         }
     }
