@@ -34,6 +34,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 pub(crate) struct ExplainArgs {
     /// Policy to explain
+    #[arg(value_name = "rule")]
     rule: String,
 }
 

@@ -101,7 +101,7 @@ impl fmt::Display for Told {
 pub(crate) fn run(cx: &Context, mut args: Args) -> Result<Status, Failure> {
     let task = task(cx, &args.from)?;
     if let Some(task) = &task {
-        args.from = of_task(cx, task)?;
+        args.from = of_task(cx, task, &args.from)?;
     }
     let subject = args.from.find(cx)?;
     let gate = Gate::of(cx, &subject, &Choice::default())?;
@@ -155,12 +155,12 @@ fn task(cx: &Context, from: &From) -> Result<Option<Task>, Failure> {
     Ok(tasks.into_iter().find(|task| task.repo.key == key && task.slug.as_str() == slug && task.branch.is_some()))
 }
 
-/// The tip of the task's branch, against where it left its base.
-fn of_task(cx: &Context, task: &Task) -> Result<From, Failure> {
+/// The tip of the task's branch, against where it left its base if nothing else is asked for.
+fn of_task(cx: &Context, task: &Task, asked: &From) -> Result<From, Failure> {
     let branch = format!("refs/heads/{}", task.branch.clone().unwrap_or_default().trim_start_matches("refs/heads/"));
     let base = task.base.as_ref().map(|base| base.name.clone());
-    let mut from = From::rev(&branch);
-    if let Some(base) = base {
+    let mut from = From::rev(&branch).since(asked.base().map(str::to_owned));
+    if let (Some(base), None) = (base, asked.base()) {
         let merge_base = cx.git()?.reading().ask(["merge-base", "--end-of-options", &base, &branch])?;
         if merge_base.code == 0 {
             from = from.since(Some(merge_base.text()));

@@ -67,7 +67,7 @@ pub(crate) struct Args {
     #[arg(short, long)]
     verbose: bool,
     /// Tell as JSON, a line for each event while the checks run, and the answer as the last
-    #[arg(long)]
+    #[arg(long, conflicts_with = "Form")]
     jsonl: bool,
     #[command(flatten)]
     form: Form,
@@ -110,11 +110,7 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
             break;
         }
     }
-    if args.jsonl {
-        answers.iter().try_for_each(|answer| cx.output.document(answer))?;
-    } else {
-        args.form.print(cx, &answers, args.from.is_range())?;
-    }
+    print(cx, &args, &answers)?;
     // What was found out is told, also when it could not be kept.
     recorded?;
     if args.dry_run {
@@ -170,9 +166,16 @@ fn run_fix(cx: &Context, mut args: Args, how: Fix) -> Result<Status, Failure> {
         answer = if left.is_empty() { again } else { answer };
         answer.fixed = Some(Fixed { tree: tree.to_string(), by, applied, left });
     }
-    args.form.print(cx, std::slice::from_ref(&answer), false)?;
+    print(cx, &args, std::slice::from_ref(&answer))?;
     recorded?;
     Ok(status(answer.verdict))
+}
+
+fn print(cx: &Context, args: &Args, answers: &[Answer]) -> Result<(), Failure> {
+    if args.jsonl {
+        return answers.iter().try_for_each(|answer| cx.output.document(answer));
+    }
+    args.form.print(cx, answers, args.from.is_range())
 }
 
 type Recorded = Result<(), Failure>;
@@ -183,7 +186,11 @@ fn judge_subject(cx: &Context, args: &Args, subject: Subject) -> Result<(Answer,
         return Err(Failure::could_not("no-checks", "no checks are configured, so nothing can be validated")
             .hint("'git validate init' proposes some for what is in this repository"));
     }
-    let noted = if args.force || args.no_cache { Vec::new() } else { gate.known(cx, subject.tree)? };
+    let mut noted = if args.no_cache { Vec::new() } else { gate.known(cx, subject.tree)? };
+    if args.force {
+        // Checks run again, but nobody is asked again for his opinion.
+        noted.retain(|noted| Kind::of(&noted.line.check) == Kind::Review);
+    }
     let mut answer = gate.answer(subject, &noted);
     gate.watch(cx, &mut answer)?;
     let is_open = |row: &Row| row.kind != Kind::Review && !row.is_settled();
