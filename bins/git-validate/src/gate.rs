@@ -18,10 +18,10 @@ use crate::verdict::{Answer, Kind, REVIEW, Row, Source, Verdict, judge};
 /// Which of the checks and policies are asked.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Choice {
-    /// Only this check or policy, and what it needs; may be given several times
+    /// Ask only this check or policy, and what it needs; may be given several times
     #[arg(long = "check", value_name = "name")]
     only: Vec<String>,
-    /// Only the checks of this stage, and those of no stage
+    /// Ask only the checks of this stage and those of no stage, and all policies
     #[arg(long, value_name = "stage")]
     stage: Option<Stage>,
 }

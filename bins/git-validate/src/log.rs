@@ -20,7 +20,7 @@ pub(crate) struct Args {
     /// Commit to begin with, or a range A..B; HEAD if not given
     #[arg(value_name = "rev")]
     rev: Option<String>,
-    /// As many commits at most
+    /// Show as many commits at most
     #[arg(short = 'm', long, value_name = "n", default_value_t = 20)]
     max_count: u32,
 }

@@ -34,7 +34,7 @@ const COMMANDS: [(&str, &str); 6] = [
 /// Fetch the verdicts of a remote, unite them with those here, and push the union
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Remote; origin if not given
+    /// Name of the remote
     #[arg(value_name = "remote", default_value = "origin")]
     remote: String,
     /// Push nothing
@@ -43,7 +43,7 @@ pub(crate) struct Args {
     /// Push what is here, and unite only if the remote has something else
     #[arg(long)]
     push_only: bool,
-    /// Say what would change and change nothing
+    /// Say what would change here; fetch, but change and push no verdict
     #[arg(short = 'n', long)]
     dry_run: bool,
 }

@@ -34,8 +34,9 @@ use reply::{Opinion, Reply};
 /// Counts up when a reviewer is asked something else.
 const RULES: &str = "review/1";
 
-/// Have a reviewer judge a change, with what the checks have found
+/// Have an agent judge a change, with what the checks have found
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("rev", |arg| arg.help("Commit or tree to judge, or the slug of a task; HEAD if not given")))]
 pub(crate) struct Args {
     #[command(flatten)]
     from: From,
@@ -48,7 +49,7 @@ pub(crate) struct Args {
     /// Time that the agent has
     #[arg(long, value_name = "time", default_value = "10m", value_parser = span)]
     timeout: Duration,
-    /// As many bytes of the change are shown to it
+    /// Show it as many bytes of the change at most
     #[arg(long, value_name = "size", default_value = "200KiB", value_parser = size)]
     max_size: usize,
 }

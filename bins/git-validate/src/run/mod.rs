@@ -54,10 +54,10 @@ pub(crate) struct Args {
     /// Neither look for the verdict in the note nor write it there
     #[arg(long)]
     no_cache: bool,
-    /// After the first check that does not pass, begin no other
+    /// Begin no other check after the first that does not pass
     #[arg(long)]
     fail_fast: bool,
-    /// As many checks at the same time, instead of validate.jobs
+    /// Run as many checks at the same time, instead of validate.jobs
     #[arg(short, long, value_name = "n")]
     jobs: Option<usize>,
     /// Mend what fails by the checks' own fix commands, on a copy, and bring the difference back
@@ -66,7 +66,7 @@ pub(crate) struct Args {
     /// Show all that the checks print
     #[arg(short, long)]
     verbose: bool,
-    /// Tell as JSON, a line for each event while the checks run, and the answer as the last
+    /// Answer as JSON, with a line for each event while the checks run and the answer as the last
     #[arg(long, conflicts_with = "Form")]
     jsonl: bool,
     #[command(flatten)]
@@ -371,7 +371,7 @@ impl Run<'_> {
         let logs = logs(cx, self.subject)?;
         let live = Live::new(cx, jobs.len(), self.args.jsonl);
         let pool = || Pool::new(cx, &slot, self.subject, logs.clone(), self.args.fail_fast, &live);
-        let mut ended = pool()?.wide(self.args.jobs).run(jobs)?;
+        let mut ended = pool()?.wide(self.args.jobs.filter(|jobs| *jobs > 0)).run(jobs)?;
         let mut changed = slot.changed(cx, self.subject);
         if !changed.is_empty() && jobs.len() > 1 && signals::refuse_if_interrupted().is_ok() {
             cx.output.note("a check changed files of the tree, in its copy; they run again, one by one, to see which");
