@@ -182,6 +182,10 @@ fn events_are_told_while_it_runs() {
     assert_eq!(lines.iter().filter(|line| line["event"] == "started").count(), 2);
     assert_eq!(lines.iter().filter(|line| line["event"] == "ended").count(), 2);
     assert_eq!(lines[4]["verdict"], "fail");
+    let ran = room.validate(&["--jsonl", "--fix", "--force"]).exits(1);
+    let last: Value = serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!(last["verdict"], "fail");
+    room.validate(&["--jsonl", "--sarif"]).exits(129);
 }
 
 #[test]

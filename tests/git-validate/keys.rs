@@ -68,6 +68,18 @@ fn another_version_asks_again() {
 }
 
 #[test]
+fn a_version_command_that_does_not_end_keeps_nobody() {
+    let room = Room::new();
+    let pid = room.path().join("pid");
+    config(&room, &format!("version = [\"sh\", \"-c\", \"sleep 600 & echo $! > '{}'; wait\"]", pid.display()));
+    room.commit("settings");
+    let begin = std::time::Instant::now();
+    room.validate(&[]).succeeds();
+    assert!(begin.elapsed().as_secs() < 20);
+    assert!(!crate::room::is_alive(&pid), "what it has started is ended too");
+}
+
+#[test]
 fn only_the_inputs_of_a_check_ask_again() {
     let room = Room::new();
     config(&room, "inputs = [\"*.rs\", \"README\"]");

@@ -69,6 +69,8 @@ fn an_approval_makes_no_red_gate_green_and_a_veto_closes_a_green_one() {
     assert_eq!(answer["review"]["findings"][0]["message"], "wrong");
     room.validate(&[]).exits(1).says("README:2: error: wrong [review]");
     assert_eq!(room.runs(), 1, "the checks stand");
+    room.validate(&["--force"]).exits(1).says("README:2: error: wrong [review]");
+    assert_eq!(room.runs(), 2, "checks that run again do not undo a veto");
     // Another opinion of the same reviewer takes the place of the first.
     reviewer(&room, &says("approve", "[]"));
     review(&room, &[]).succeeds();
@@ -221,6 +223,10 @@ fn a_task_is_reviewed_against_where_it_left_its_base() {
     room.validate(&["task/roof"]).succeeds();
     let answer = review(&room, &["roof"]).succeeds().json();
     assert_eq!(answer["facts"]["files"], 2, "of both commits");
+    let answer = review(&room, &["--base", "task/roof~1", "roof"]).succeeds().json();
+    assert_eq!(answer["facts"]["files"], 1, "of the last one");
+    room.validate(&["review", "main..task/roof"]).exits(129);
+    review(&room, &["roof"]).succeeds();
     assert_eq!(answer["facts"]["task"]["goal"], "No rain comes in");
     let asked = fs::read_to_string(room.home().join("asked")).unwrap();
     assert!(asked.contains("No rain comes in"), "{asked}");

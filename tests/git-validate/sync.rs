@@ -56,6 +56,32 @@ fn two_clones_that_went_apart_become_the_union() {
 }
 
 #[test]
+fn an_older_result_that_comes_back_is_not_the_last_word() {
+    let room = Room::with(&[("a", "! test -e \"$HOME/bad\"")]);
+    shared(&room);
+    room.validate(&[]).succeeds();
+    room.validate(&["sync"]).succeeds();
+    room.write_in(&room.home(), "bad", "");
+    room.validate(&["--force"]).exits(1);
+    room.validate(&["sync"]).succeeds();
+    assert_eq!(lines(&room, &room.repo(), "HEAD^{tree}"), 2, "the remote still had the older one");
+    assert_eq!(room.verdict("HEAD"), "fail");
+    room.validate(&[]).exits(1);
+    room.validate(&["log", "-m", "1"]).succeeds().says("1 fail");
+    assert_eq!(room.runs(), 2);
+}
+
+#[test]
+fn the_address_of_a_remote_may_be_a_relative_path() {
+    let room = Room::with(&[("a", "true")]);
+    shared(&room);
+    room.git(&["remote", "set-url", "origin", "../bare.git"]);
+    room.validate(&[]).succeeds();
+    room.write("folder/a", "");
+    validate(&room, &room.repo().join("folder"), &["sync"]).succeeds().says("pushed");
+}
+
+#[test]
 fn what_stands_nowhere_or_cannot_be_reached_is_said() {
     let room = Room::with(&[("a", "true")]);
     room.validate(&["sync"]).exits(128).warns("cannot ask the remote 'origin'");

@@ -12,14 +12,14 @@ use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
-use suite_tests::{Ran, Sandbox};
+use suite_tests::{Ran, Sandbox, skip};
 
 use super::pages::offered;
 use super::programs;
 use check::Schemas;
 
-/// Fields that need what no story has: too many files, a path that is not UTF-8 and the like; and those of a
-/// failure that another program's story has.
+/// Fields that need what no story has, or not everywhere: too many files, a path that is not UTF-8, a program that may
+/// be missing and the like; and those of a failure that another program's story has.
 const RARE: &[&str] = &[
     "worktree_bytes",
     "command_bytes",
@@ -35,6 +35,7 @@ const RARE: &[&str] = &[
     "details/properties/until",
     "details/properties/error_kind",
     "details/properties/job",
+    "signature/properties",
 ];
 
 /// Lists the commands of a program that answer, as the names of their schemas.
@@ -287,11 +288,120 @@ fn git_validate_answers_as_its_schemas_say() {
     story.asks(0, &["init"]);
     story.asks(0, &["init", "--write", "-n"]);
     policies(&mut story);
-    let tree = story.room.git(&["rev-parse", "HEAD^{tree}"]);
-    for line in story.room.git(&["notes", "--ref=validate", "show", &tree]).lines() {
-        story.fits("git-validate-note", &serde_json::from_str(line).unwrap(), "a line of the note");
+    streams(&mut story);
+    mends(&mut story);
+    reviewers(&mut story);
+    several_clones(&mut story);
+    notes(&mut story);
+    story.ends(&["git-validate-note", "git-validate-event"]);
+}
+
+/// Every line of every note, those of a key's signature too where there is one.
+fn notes(story: &mut Story) {
+    let key = story.room.home().join("key");
+    let made = story.room.run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", key.to_str().unwrap()]);
+    if made.code == 0 {
+        story.room.user_config(&format!("[validate]\nsign-key = {:?}\n", key.to_str().unwrap()));
+    } else {
+        skip("the schema of a signature", "there is no ssh-keygen");
     }
-    story.ends(&["git-validate-note"]);
+    story.asks(0, &["--check", "skipped", "--force"]);
+    for note in story.room.git(&["notes", "--ref=validate", "list"]).lines() {
+        let tree = note.split_once(' ').unwrap().1;
+        for line in story.room.git(&["notes", "--ref=validate", "show", tree]).lines() {
+            story.fits("git-validate-note", &serde_json::from_str(line).unwrap(), "a line of a note");
+        }
+    }
+}
+
+/// The commits of a range, and events as lines with the answers behind them.
+fn streams(story: &mut Story) {
+    story.room.write("more", "x\n");
+    story.room.commit("more");
+    let told = story.asks(1, &["HEAD~1..HEAD"]);
+    assert_eq!((told["verdict"].as_str(), told["commits"].as_array().unwrap().len()), (Some("timed-out"), 1), "{told}");
+    story.asks(1, &["show", "HEAD~1..HEAD"]);
+    story.asks(128, &["HEAD..HEAD"]);
+    let ran = story.room.run("git-validate", &["--jsonl", "--force", "HEAD~1..HEAD"]).exits(1);
+    let lines: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (last, events) = lines.split_last().unwrap();
+    for event in events {
+        story.fits("git-validate-event", event, &ran.words);
+    }
+    assert!(events.len() >= 6, "{}", ran.stdout);
+    story.fits("git-validate", last, &ran.words);
+}
+
+/// Files that are mended, and one that somebody edits meanwhile.
+fn mends(story: &mut Story) {
+    let edited = story.room.repo().join("edited").display().to_string();
+    story.room.trusted_config(&format!(
+        "[[checks]]\nname = \"upper\"\nshell = \"! grep '[a-z]' plain edited\"\n\
+         fix = [\"sh\", \"-c\", \"for f in plain edited; do tr a-z A-Z < $f > t && cat t > $f; done; rm t; \
+         echo mine >> '{edited}'\"]\n\
+         [[checks]]\nname = \"skipped\"\ncommand = [\"false\"]\npaths = [\"none\"]\n"
+    ));
+    story.room.write("plain", "a\n");
+    story.room.write("edited", "b\n");
+    story.room.commit("to mend");
+    let told = story.asks(1, &["--fix"]);
+    assert_eq!(told["fixed"]["applied"], json!(["plain"]), "{told}");
+    story.asks(1, &["--staged", "--stage", "pre-push"]);
+    story.asks(129, &["--fix", "HEAD"]);
+}
+
+/// A reviewer who vetoes whatever it is asked about.
+const CRITIC: &str = r#"asked=$(cat)
+of() { printf '%s\n' "$asked" | sed -n "s/^$1: //p" | head -1; }
+veto() {
+    printf '{"nonce":"%s","tree":"%s","verdict":"changes","summary":"no",' "$(of nonce)" "$(of tree)"
+    printf '"findings":[{"path":"README","line":1,"severity":"error","message":"why"}]}'
+}
+echo '{"event":"started","session":"s"}'
+printf '{"event":"message","text":"%s"}\n' "$(veto | sed 's/"/\\"/g')"
+echo '{"event":"ended","good":true}'"#;
+
+/// Facts alone, of a task and of a change that is not shown whole; a reviewer who vetoes, and one who says nothing.
+fn reviewers(story: &mut Story) {
+    story.room.user_config("[policies.line-length]\nmax = 4\n");
+    story.room.run("git-task", &["add", "look", "--goal", "x"]).succeeds();
+    let path = story.room.run("git-task", &["worktree", "add", "look"]).succeeds().text().to_owned();
+    story.room.write_in(Path::new(&path), "long", &"long\n".repeat(200));
+    story.room.commit_in(Path::new(&path), "look");
+    story.asks(1, &["task/look"]);
+    let told = story.asks(1, &["review", "--agent", "none", "--max-size", "100", "look"]);
+    assert_eq!((&told["review"], &told["facts"]["task"]["slug"]), (&Value::Null, &json!("look")), "{told}");
+    story.room.script("bin/critic", CRITIC);
+    story.room.script("bin/mute", "cat > /dev/null");
+    let critic = story.room.path().join("bin/critic").display().to_string();
+    let mute = story.room.path().join("bin/mute").display().to_string();
+    story.room.user_config(&format!(
+        "[agents.critic]\ncommand = [\"{critic}\", \"{{model}}\"]\nprompt = \"stdin\"\nformat = \"events\"\n\
+         [agents.mute]\ncommand = [\"{mute}\"]\nprompt = \"stdin\"\nformat = \"events\"\n"
+    ));
+    let told = story.asks(1, &["review", "--agent", "critic", "--model", "m"]);
+    assert_eq!((told["verdict"].as_str(), told["summary"].as_str()), (Some("fail"), Some("no")), "{told}");
+    story.asks(1, &["show"]);
+    let told = story.asks(128, &["review", "--agent", "mute"]);
+    assert_eq!(told["review"]["status"], "broken", "{told}");
+    story.asks(128, &["review", "nowhere"]);
+}
+
+/// What is noted on a history, goes to a remote and comes back, and what is forgotten.
+fn several_clones(story: &mut Story) {
+    story.asks(0, &["log"]);
+    story.asks(0, &["log", "-m", "1", "HEAD~1..HEAD"]);
+    story.asks(128, &["log", "nowhere"]);
+    story.asks(128, &["sync"]);
+    let bare = story.room.path().join("bare.git").display().to_string();
+    story.room.git(&["init", "-q", "--bare", &bare]);
+    story.room.git(&["remote", "add", "origin", &bare]);
+    story.asks(0, &["sync", "-n"]);
+    let told = story.asks(0, &["sync"]);
+    assert_eq!(told["pushed"], true, "{told}");
+    story.asks(0, &["gc", "-n", "--older-than", "0s"]);
+    let told = story.asks(0, &["gc", "--older-than", "0s"]);
+    assert!(told["dropped"].as_u64() > Some(0), "{told}");
 }
 
 /// Policies that pass, fail and are skipped.

@@ -67,6 +67,10 @@ fn make(path: &std::path::Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What stands above the policies.
+const POLICIES: &str = "\n# A policy of git-validate is on as soon as one of its keys is set; it needs no trust.\n\
+    # 'git validate policy list' shows all, 'git validate policy explain NAME' one of them.\n";
+
 /// Every key, commented out with its built-in value.
 fn template() -> String {
     let mut text = String::from(
@@ -77,6 +81,9 @@ fn template() -> String {
     for key in KEYS.iter().filter(|key| key.class != Class::User) {
         let (head, field) = key.name.rsplit_once('.').unwrap_or(("", key.name));
         if head != table {
+            if head.starts_with("policies.") && !table.starts_with("policies.") {
+                text.push_str(POLICIES);
+            }
             table = head;
             text.push_str(&match head.split_once(".*") {
                 Some(("checks", _)) => "\n# [[checks]]\n# name = \"unit\"\n".to_owned(),
@@ -93,6 +100,8 @@ fn template() -> String {
 
 fn example(key: &Key, field: &str) -> String {
     match (field, key.kind) {
+        (_, Kind::Integer) if told(key).is_some() => told(key).unwrap_or_default().to_owned(),
+        (_, Kind::Choice(_) | Kind::Size) if told(key).is_some() => format!("{:?}", told(key).unwrap_or_default()),
         ("command", _) => "[\"make\", \"test\"]".to_owned(),
         ("base", _) => "\"main\"".to_owned(),
         (_, Kind::Choice(words)) => format!("{:?}", words.first().copied().unwrap_or_default()),
@@ -101,6 +110,12 @@ fn example(key: &Key, field: &str) -> String {
         (_, Kind::List) => "[]".to_owned(),
         (_, Kind::Text) => "\"\"".to_owned(),
     }
+}
+
+/// The value that the words of a key name for one that is not set.
+fn told(key: &Key) -> Option<&'static str> {
+    let word = key.about.rsplit_once("; ")?.1.strip_suffix(" if not set")?;
+    (!word.contains(' ')).then_some(word)
 }
 
 #[cfg(test)]
@@ -119,5 +134,8 @@ mod tests {
             .map(|line| format!("{line}\n"))
             .collect();
         assert!(from_toml(open.as_bytes(), Layer::Repository, place).unwrap().len() > 10, "{open}");
+        for line in ["\nmax = 120  #", "\nmax = \"1MiB\"  #", "\nseverity = \"error\"  #", "\nstage = []  #"] {
+            assert!(open.contains(line), "{line}: {open}");
+        }
     }
 }

@@ -20,10 +20,10 @@ use crate::verdict::{Answer, Kind, Line, REVIEW, Row, Source, Verdict, judge};
 /// Which of the checks and policies are asked.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Choice {
-    /// Only this check or policy, and what it needs; may be given several times
+    /// Ask only this check or policy, and what it needs; may be given several times
     #[arg(long = "check", value_name = "name")]
     only: Vec<String>,
-    /// Only the checks of this stage, and those of no stage
+    /// Ask only the checks of this stage and those of no stage, and all policies
     #[arg(long, value_name = "stage")]
     stage: Option<Stage>,
 }
@@ -220,12 +220,17 @@ fn review(noted: &[Noted]) -> Option<Row> {
 }
 
 fn row(name: &str, key: &str, noted: &[Noted]) -> Row {
-    let fitting = || noted.iter().rev().filter(|noted| noted.line.check == name && noted.line.key == key);
-    if let Some(found) = fitting().find(|noted| noted.source != Source::Foreign) {
+    // In a note that was united with another the last line need not be the newest.
+    let newest = |counts: bool| {
+        let fitting = noted.iter().filter(|noted| noted.line.check == name && noted.line.key == key);
+        let fitting = fitting.filter(|noted| (noted.source != Source::Foreign) == counts);
+        fitting.max_by_key(|noted| noted.line.time)
+    };
+    if let Some(found) = newest(true) {
         return Row::of(&found.line, found.source, true);
     }
     let mut row = Row::open(name, key);
-    if let (Some(foreign), false) = (fitting().next(), Kind::of(name) == Kind::Policy) {
+    if let (Some(foreign), false) = (newest(false), Kind::of(name) == Kind::Policy) {
         row.source = Some(Source::Foreign);
         row.by = Some(foreign.line.by.clone());
         let status = foreign.line.status.word();

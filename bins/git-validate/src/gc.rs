@@ -24,7 +24,7 @@ use crate::verdict::Line;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Keep what is younger, also of trees that nothing leads to
-    #[arg(long, value_name = "span", default_value = "30d", value_parser = span)]
+    #[arg(long, value_name = "time", default_value = "30d", value_parser = span)]
     older_than: Duration,
     /// Say what would go and remove nothing
     #[arg(short = 'n', long)]

@@ -20,7 +20,7 @@ pub(crate) struct Args {
     /// Commit to begin with, or a range A..B; HEAD if not given
     #[arg(value_name = "rev")]
     rev: Option<String>,
-    /// As many commits at most
+    /// Show as many commits at most
     #[arg(short = 'm', long, value_name = "n", default_value_t = 20)]
     max_count: u32,
 }
@@ -97,8 +97,12 @@ fn last(noted: Vec<Noted>) -> Vec<Result> {
     for Noted { line, source } in noted {
         let result = Result { name: line.check, status: line.status, source, by: line.by, time: line.time };
         match found.iter_mut().find(|known| known.name == result.name) {
-            Some(known) if known.source != Source::Foreign && source == Source::Foreign => {}
-            Some(known) => *known = result,
+            Some(known) => {
+                let rank = |result: &Result| (result.source != Source::Foreign, result.time);
+                if rank(&result) >= rank(known) {
+                    *known = result;
+                }
+            }
             None => found.push(result),
         }
     }

@@ -141,16 +141,30 @@ fn row_text(row: &Row, width: usize, room: usize) -> String {
         text.push_str(&format!("  {}", Foreign(reason)));
     }
     text.push('\n');
+    let mut shown = 0;
     for finding in row.findings.iter().take(FINDINGS) {
-        text.push_str(&format!("      {finding}\n"));
+        let line = format!("      {finding}\n");
+        if text.len() + line.len() > room {
+            break;
+        }
+        text.push_str(&line);
+        shown += 1;
     }
     let all = row.counts.get("findings").copied().unwrap_or(0).max(row.findings.len() as u64);
-    if all > FINDINGS as u64 {
-        text.push_str(&format!("      and {} more\n", all - FINDINGS as u64));
+    if all > shown {
+        text.push_str(&format!("      and {} more\n", all - shown));
     }
     if matches!(row.status, Some(CheckStatus::Fail | CheckStatus::TimedOut | CheckStatus::Broken)) {
-        for line in end_of(&row.tail, SHOWN.min(room.saturating_sub(text.len()))).trim_end().lines() {
-            text.push_str(&format!("      {}\n", Foreign(line)));
+        let most = SHOWN.min(room.saturating_sub(text.len()));
+        let lines = end_of(&row.tail, most).trim_end().lines();
+        let lines: Vec<String> = lines.map(|line| format!("      {}\n", Foreign(line))).collect();
+        // What is written out is longer than what was printed.
+        let fits = |from: &usize| lines[*from..].iter().map(String::len).sum::<usize>() <= most;
+        let from = (0..lines.len()).find(fits).unwrap_or(lines.len());
+        match lines.last().filter(|_| from == lines.len() && most > 100) {
+            // One line alone that is too long.
+            Some(line) => text.push_str(&format!("      {}\n", end_of(line.trim(), most - 7))),
+            None => text.push_str(&lines[from..].concat()),
         }
         if let Some(log) = &row.log {
             text.push_str(&format!("      log: {}\n", Foreign(&log.display().to_string())));
@@ -177,6 +191,35 @@ pub(crate) fn end_of(text: &str, most: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finding::{Finding, Severity};
+
+    #[test]
+    fn of_many_failures_as_much_is_shown_as_there_is_room_for() {
+        let finding = |n: u32| Finding {
+            path: Some("a/path/of/some/length".to_owned()),
+            line: Some(n),
+            rule: "rule".to_owned(),
+            severity: Severity::Error,
+            message: "words ".repeat(40),
+        };
+        let row = |n: u32| Row {
+            status: Some(CheckStatus::Fail),
+            findings: (0..20).map(finding).collect(),
+            tail: "x\n".repeat(2000),
+            ..Row::open(&format!("check-{n}"), "key")
+        };
+        let tree = gix::ObjectId::empty_tree(gix::hash::Kind::Sha1);
+        let rev = "HEAD".to_owned();
+        let kind = crate::subject::Kind::Tree;
+        let subject = Subject { kind, rev, commit: None, tree, base: None, message: None };
+        let checks: Vec<Row> = (0..12).map(row).collect();
+        let answer = Answer { subject, verdict: Verdict::Fail, cached: false, checks, fixed: None };
+        let text = answer.to_string();
+        assert!(text.len() <= 8 << 10, "{}", text.len());
+        assert!((0..12).all(|n| text.contains(&format!("check-{n} "))) && text.ends_with("and 20 more\n"), "{text}");
+        let long = Row { tail: "x".repeat(4000), findings: Vec::new(), ..row(0) };
+        assert!(row_text(&long, 9, WHOLE).contains(&"x".repeat(SHOWN - 7)));
+    }
 
     #[test]
     fn of_a_long_text_whole_lines_at_its_end_are_shown() {

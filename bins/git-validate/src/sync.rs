@@ -12,10 +12,11 @@ use shared::app::Context;
 use shared::exit::Status;
 use shared::failure::Failure;
 use shared::output::Foreign;
+use shared::process::Git;
 use shared::repository::{Repository, Scope};
 
 use crate::note::{self, REF};
-use crate::tree;
+use crate::{subject, tree};
 
 /// How often a push that somebody else was faster with is tried again.
 const TRIES: u32 = 10;
@@ -33,7 +34,7 @@ const COMMANDS: [(&str, &str); 6] = [
 /// Fetch the verdicts of a remote, unite them with those here, and push the union
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Remote; origin if not given
+    /// Name of the remote
     #[arg(value_name = "remote", default_value = "origin")]
     remote: String,
     /// Push nothing
@@ -42,7 +43,7 @@ pub(crate) struct Args {
     /// Push what is here, and unite only if the remote has something else
     #[arg(long)]
     push_only: bool,
-    /// Say what would change and change nothing
+    /// Say what would change here; fetch, but change and push no verdict
     #[arg(short = 'n', long)]
     dry_run: bool,
 }
@@ -79,7 +80,7 @@ pub(crate) fn run(cx: &Context, args: Args) -> std::result::Result<Status, Failu
             break;
         }
         let refs = format!("{REF}:{REF}");
-        let done = cx.git()?.ask(["push", "--quiet", "--end-of-options", &args.remote, &refs])?;
+        let done = git(cx)?.ask(["push", "--quiet", "--end-of-options", &args.remote, &refs])?;
         if done.code == 0 {
             answer.pushed = true;
             break;
@@ -96,8 +97,7 @@ pub(crate) fn run(cx: &Context, args: Args) -> std::result::Result<Status, Failu
 
 /// Fetches the notes of the remote and puts their union with ours into ours; returns how many of ours have changed.
 fn fetch(cx: &Context, repository: &Repository, args: &Args, held: &str) -> std::result::Result<usize, Failure> {
-    let git = cx.git()?;
-    let listed = git.reading().ask(["ls-remote", "--end-of-options", &args.remote, REF])?;
+    let listed = git(cx)?.reading().ask(["ls-remote", "--end-of-options", &args.remote, REF])?;
     if listed.code != 0 {
         let words = listed.stderr.lines().next().unwrap_or_default().trim_start_matches("fatal: ").to_owned();
         return Err(Failure::could_not("fetch", format!("cannot ask the remote '{}': {words}", args.remote)));
@@ -131,8 +131,16 @@ fn fetch(cx: &Context, repository: &Repository, args: &Args, held: &str) -> std:
 
 fn git_fetch(cx: &Context, remote: &str, refs: &str) -> Result<(), Failure> {
     let words = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--end-of-options", remote, refs];
-    cx.git()?.run(words)?;
+    git(cx)?.run(words)?;
     Ok(())
+}
+
+/// Git where it counts from if the address of a remote is a relative path.
+fn git(cx: &Context) -> Result<Git, Failure> {
+    match subject::own_worktree(cx.repository()?) {
+        Ok(worktree) => cx.git_in(&worktree),
+        Err(_) => cx.git(),
+    }
 }
 
 /// Says whether a commit is in the history of another.

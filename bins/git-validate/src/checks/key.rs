@@ -4,7 +4,13 @@
 //! output of its `version` command; the base for a check that is told what has changed; and, for a
 //! check that names its inputs, those alone instead of the tree.
 
-use anyhow::{Context as _, Result};
+use std::io::{Read, Seek};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
 use sha2::{Digest, Sha256};
 use shared::app::Context;
 use shared::process;
@@ -18,6 +24,13 @@ const RULES: &str = "git-validate/2";
 
 /// How many hex digits a key has.
 const DIGITS: usize = 32;
+
+/// The time that a version command has.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks whether it has ended.
+const LOOK: Duration = Duration::from_millis(2);
+/// As much of what it prints counts, in bytes.
+const MOST: u64 = 64 << 10;
 
 /// A hash over parts, each with its length.
 pub(crate) struct Hasher(Sha256);
@@ -105,11 +118,10 @@ impl<'a> Keys<'a> {
         let ask = || -> Result<Vec<u8>> {
             let program = check.version.first().context("no program")?;
             let mut command = process::command(program);
-            process::scrub(&mut command).args(&check.version[1..]).stdin(std::process::Stdio::null());
+            process::scrub(&mut command).args(&check.version[1..]).stdin(Stdio::null());
             // Not in the worktree: what stands there does not count.
             command.current_dir(self.cx.repository().map_err(anyhow::Error::new)?.common_dir());
-            let output = command.output()?;
-            Ok([output.stdout, output.stderr].concat())
+            printed(command)
         };
         ask().unwrap_or_else(|error| format!("{error:#}").into_bytes())
     }
@@ -118,4 +130,25 @@ impl<'a> Keys<'a> {
     pub(crate) fn save(&self) {
         self.tools.save();
     }
+}
+
+/// What a program prints that must not keep us, nor what it starts.
+fn printed(mut command: Command) -> Result<Vec<u8>> {
+    let mut file = tempfile::tempfile().context("cannot create a temporary file")?;
+    command.stdout(file.try_clone()?).stderr(file.try_clone()?).process_group(0);
+    let mut child = command.spawn()?;
+    let deadline = Instant::now() + PATIENCE;
+    while child.try_wait()?.is_none() {
+        if Instant::now() >= deadline {
+            let group = i32::try_from(child.id()).context("an odd process id")?;
+            process::end(|| process::in_group(group), Duration::ZERO);
+            child.wait()?;
+            bail!("it did not end within {} s", PATIENCE.as_secs());
+        }
+        thread::sleep(LOOK);
+    }
+    let mut text = Vec::new();
+    file.rewind()?;
+    file.take(MOST).read_to_end(&mut text)?;
+    Ok(text)
 }

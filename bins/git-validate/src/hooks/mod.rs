@@ -116,10 +116,10 @@ pub(crate) struct InstallArgs {
     /// Before a push judge each commit that the remote has not, not only the last of each ref
     #[arg(long)]
     each_commit: bool,
-    /// For this repository and all its worktrees; so if nothing is given
+    /// Put it in for this repository and all its worktrees; so if nothing is given
     #[arg(long, conflicts_with = "global")]
     local: bool,
-    /// For all repositories of this user, in git's configuration (git 2.54 or newer)
+    /// Put it in for all repositories of this user, in git's configuration (git 2.54 or newer)
     #[arg(long)]
     global: bool,
     /// Say what would change and change nothing
@@ -130,10 +130,10 @@ pub(crate) struct InstallArgs {
 /// Take the validation out of the hooks again; what was there before comes back byte for byte
 #[derive(Debug, clap::Args)]
 pub(crate) struct UninstallArgs {
-    /// Out of this repository; so if nothing is given
+    /// Take it out of this repository; so if nothing is given
     #[arg(long, conflicts_with = "global")]
     local: bool,
-    /// Out of git's configuration of this user
+    /// Take it out of git's configuration of this user
     #[arg(long)]
     global: bool,
     /// Say what would change and change nothing

@@ -16,6 +16,7 @@ use crate::verdict::{CheckStatus, short};
 
 /// Judge a tree by the policies alone; nothing is run and nothing noted
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("rev", |arg| arg.help("Commit or tree to judge; HEAD if not given")))]
 pub(crate) struct Args {
     #[command(flatten)]
     from: From,

@@ -23,7 +23,7 @@ pub(crate) enum Command {
     Check(check::Args),
 }
 
-/// Say what is asked of trees, or judge one by that alone
+/// List and explain the policies, or judge a tree by them alone
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -34,6 +34,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 pub(crate) struct ExplainArgs {
     /// Policy to explain
+    #[arg(value_name = "rule")]
     rule: String,
 }
 

@@ -34,8 +34,9 @@ use reply::{Opinion, Reply};
 /// Counts up when a reviewer is asked something else.
 const RULES: &str = "review/1";
 
-/// Have a reviewer judge a change, with what the checks have found
+/// Have an agent judge a change, with what the checks have found
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("rev", |arg| arg.help("Commit or tree to judge, or the slug of a task; HEAD if not given")))]
 pub(crate) struct Args {
     #[command(flatten)]
     from: From,
@@ -48,7 +49,7 @@ pub(crate) struct Args {
     /// Time that the agent has
     #[arg(long, value_name = "time", default_value = "10m", value_parser = span)]
     timeout: Duration,
-    /// As many bytes of the change are shown to it
+    /// Show it as many bytes of the change at most
     #[arg(long, value_name = "size", default_value = "200KiB", value_parser = size)]
     max_size: usize,
 }
@@ -101,7 +102,7 @@ impl fmt::Display for Told {
 pub(crate) fn run(cx: &Context, mut args: Args) -> Result<Status, Failure> {
     let task = task(cx, &args.from)?;
     if let Some(task) = &task {
-        args.from = of_task(cx, task)?;
+        args.from = of_task(cx, task, &args.from)?;
     }
     let subject = args.from.find(cx)?;
     let gate = Gate::of(cx, &subject, &Choice::default())?;
@@ -156,12 +157,12 @@ fn task(cx: &Context, from: &From) -> Result<Option<Task>, Failure> {
     Ok(tasks.into_iter().find(|task| task.repo.key == key && task.slug.as_str() == slug && task.branch.is_some()))
 }
 
-/// The tip of the task's branch, against where it left its base.
-fn of_task(cx: &Context, task: &Task) -> Result<From, Failure> {
+/// The tip of the task's branch, against where it left its base if nothing else is asked for.
+fn of_task(cx: &Context, task: &Task, asked: &From) -> Result<From, Failure> {
     let branch = format!("refs/heads/{}", task.branch.clone().unwrap_or_default().trim_start_matches("refs/heads/"));
     let base = task.base.as_ref().map(|base| base.name.clone());
-    let mut from = From::rev(&branch);
-    if let Some(base) = base {
+    let mut from = From::rev(&branch).since(asked.base().map(str::to_owned));
+    if let (Some(base), None) = (base, asked.base()) {
         let merge_base = cx.git()?.reading().ask(["merge-base", "--end-of-options", &base, &branch])?;
         if merge_base.code == 0 {
             from = from.since(Some(merge_base.text()));

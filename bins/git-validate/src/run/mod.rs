@@ -55,10 +55,10 @@ pub(crate) struct Args {
     /// Neither look for the verdict in the note nor write it there
     #[arg(long)]
     no_cache: bool,
-    /// After the first check that does not pass, begin no other
+    /// Begin no other check after the first that does not pass
     #[arg(long)]
     fail_fast: bool,
-    /// As many checks at the same time, instead of validate.jobs
+    /// Run as many checks at the same time, instead of validate.jobs
     #[arg(short, long, value_name = "n")]
     jobs: Option<usize>,
     /// Mend what fails by the checks' own fix commands, on a copy, and bring the difference back
@@ -67,8 +67,8 @@ pub(crate) struct Args {
     /// Show all that the checks print
     #[arg(short, long)]
     verbose: bool,
-    /// Tell as JSON, a line for each event while the checks run, and the answer as the last
-    #[arg(long)]
+    /// Answer as JSON, with a line for each event while the checks run and the answer as the last
+    #[arg(long, conflicts_with = "Form")]
     jsonl: bool,
     #[command(flatten)]
     form: Form,
@@ -111,11 +111,7 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
             break;
         }
     }
-    if args.jsonl {
-        answers.iter().try_for_each(|answer| cx.output.document(answer))?;
-    } else {
-        args.form.print(cx, &answers, args.from.is_range())?;
-    }
+    print(cx, &args, &answers)?;
     // What was found out is told, also when it could not be kept.
     recorded?;
     if args.dry_run {
@@ -171,9 +167,16 @@ fn run_fix(cx: &Context, mut args: Args, how: Fix) -> Result<Status, Failure> {
         answer = if left.is_empty() { again } else { answer };
         answer.fixed = Some(Fixed { tree: tree.to_string(), by, applied, left });
     }
-    args.form.print(cx, std::slice::from_ref(&answer), false)?;
+    print(cx, &args, std::slice::from_ref(&answer))?;
     recorded?;
     Ok(status(answer.verdict))
+}
+
+fn print(cx: &Context, args: &Args, answers: &[Answer]) -> Result<(), Failure> {
+    if args.jsonl {
+        return answers.iter().try_for_each(|answer| cx.output.document(answer));
+    }
+    args.form.print(cx, answers, args.from.is_range())
 }
 
 type Recorded = Result<(), Failure>;
@@ -184,7 +187,11 @@ fn judge_subject(cx: &Context, args: &Args, subject: Subject) -> Result<(Answer,
         return Err(Failure::could_not("no-checks", "no checks are configured, so nothing can be validated")
             .hint("'git validate init' proposes some for what is in this repository"));
     }
-    let noted = if args.force || args.no_cache { Vec::new() } else { gate.known(cx, subject.tree)? };
+    let mut noted = if args.no_cache { Vec::new() } else { gate.known(cx, subject.tree)? };
+    if args.force {
+        // Checks run again, but nobody is asked again for his opinion.
+        noted.retain(|noted| Kind::of(&noted.line.check) == Kind::Review);
+    }
     let mut answer = gate.answer(subject, &noted);
     gate.watch(cx, &mut answer)?;
     gate.sum_up(cx, &mut answer)?;
@@ -367,7 +374,7 @@ impl Run<'_> {
         let logs = logs(cx, self.subject)?;
         let live = Live::new(cx, jobs.len(), self.args.jsonl);
         let pool = || Pool::new(cx, &slot, self.subject, logs.clone(), self.args.fail_fast, &live);
-        let mut ended = pool()?.wide(self.args.jobs).run(jobs)?;
+        let mut ended = pool()?.wide(self.args.jobs.filter(|jobs| *jobs > 0)).run(jobs)?;
         let mut changed = slot.changed(cx, self.subject);
         if !changed.is_empty() && jobs.len() > 1 && signals::refuse_if_interrupted().is_ok() {
             cx.output.note("a check changed files of the tree, in its copy; they run again, one by one, to see which");

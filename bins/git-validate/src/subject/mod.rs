@@ -87,6 +87,11 @@ impl From {
         self.rev.as_deref()
     }
 
+    /// What changes are counted from, if it was said.
+    pub(crate) fn base(&self) -> Option<&str> {
+        self.base.as_deref()
+    }
+
     /// Says whether it is a revision, whose files nobody edits.
     pub(crate) fn is_rev(&self) -> bool {
         self.rev.is_some()
@@ -122,6 +127,9 @@ impl From {
 
     /// Finds the tree.
     pub(crate) fn find(&self, cx: &Context) -> Result<Subject, Failure> {
+        if self.is_range() {
+            return Err(Failure::usage("this is about one commit or tree; a range can be judged and shown"));
+        }
         let repository = cx.repository()?;
         let mut subject =
             if self.worktree || self.staged { self.of_index(cx, repository)? } else { self.of_rev(repository)? };
