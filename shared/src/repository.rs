@@ -216,6 +216,12 @@ impl Repository {
         if let Some(Ok(id)) = is_revision.then(|| self.gix.rev_parse_single(spec.as_str())) {
             return Ok(id.detach());
         }
+        // A path in a tree takes no suffix.
+        if let (true, "tree", Ok(id)) = (is_revision, kind, self.gix.rev_parse_single(revision))
+            && id.header().is_ok_and(|header| header.kind() == gix::objs::Kind::Tree)
+        {
+            return Ok(id.detach());
+        }
         let message = format!("'{}' names no {kind} here", revision.escape_debug());
         bail!(Refusal::new("unknown-revision", message))
     }

@@ -71,6 +71,9 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
             journal.forget(&stale)?;
         }
     }
+    if args.dry_run {
+        cx.output.note("a dry run: nothing of it is done");
+    }
     cx.output.answer(&answer)?;
     Ok(Status::Done)
 }

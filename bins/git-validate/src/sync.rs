@@ -91,6 +91,9 @@ pub(crate) fn run(cx: &Context, args: Args) -> std::result::Result<Status, Failu
             return Err(Failure::could_not("push", format!("cannot push '{REF}' to '{}': {words}", args.remote)));
         }
     }
+    if args.dry_run {
+        cx.output.note("a dry run: nothing of it is done");
+    }
     cx.output.answer(&answer)?;
     Ok(Status::Done)
 }

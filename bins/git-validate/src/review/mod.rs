@@ -23,12 +23,12 @@ use shared::process;
 use shared::registry::Task;
 
 use crate::checks::key::Hasher;
-use crate::gate::{Choice, Gate};
+use crate::gate::Choice;
 use crate::subject::From;
 use crate::verdict::{
     Answer, CheckStatus, Kind, Line, REVIEW, Reviewer, Row, Source, Verdict, bound, has_error, judge,
 };
-use crate::{note, run, who};
+use crate::{note, run, show, who};
 use reply::{Opinion, Reply};
 
 /// Counts up when a reviewer is asked something else.
@@ -105,13 +105,7 @@ pub(crate) fn run(cx: &Context, mut args: Args) -> Result<Status, Failure> {
         args.from = of_task(cx, task, &args.from)?;
     }
     let subject = args.from.find(cx)?;
-    let gate = Gate::of(cx, &subject, &Choice::default())?;
-    let noted = gate.known(cx, subject.tree)?;
-    let mut answer = gate.answer(subject, &noted);
-    let lines = run::judge_policies(cx, &gate, &answer)?;
-    run::add(&mut answer, &lines);
-    gate.watch(cx, &mut answer)?;
-    gate.sum_up(cx, &mut answer)?;
+    let mut answer = show::look(cx, subject, &Choice::default())?;
     // An opinion is asked for on the checks, not on an earlier opinion.
     answer.checks.retain(|row| row.kind != Kind::Review);
     answer.verdict = judge(&answer.checks);

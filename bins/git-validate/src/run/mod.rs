@@ -384,6 +384,9 @@ impl Run<'_> {
                     continue;
                 }
                 slot.fill(cx, self.subject)?;
+                if let Some(log) = ended[at].take().and_then(|ended| ended.log) {
+                    let _ = fs::remove_file(log);
+                }
                 ended[at] = pool()?.run(std::slice::from_ref(job))?.pop().flatten();
                 changed = slot.changed(cx, self.subject);
                 self.blame(&mut ended[at], &changed);
