@@ -1,5 +1,7 @@
 //! Every key that the programs know: its kind, who may set it, its default, what it is for.
 
+use std::sync::OnceLock;
+
 mod policies;
 
 /// What a value may be.
@@ -626,12 +628,16 @@ const fn joined<const N: usize>(first: &[Key], parts: &[&[Key]]) -> [Key; N] {
 
 /// Finds the key that a full name such as `agents.codex.command` belongs to.
 pub fn find(name: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| match key.name.split_once('*') {
-        Some((head, tail)) => {
-            name.strip_prefix(head).and_then(|rest| rest.strip_suffix(tail)).is_some_and(|middle| !middle.is_empty())
-        }
-        None => key.name == name,
-    })
+    /// What stands before and behind the `*` of each starred key; found once, since every value asks.
+    static STARRED: OnceLock<Vec<(&str, &str, &Key)>> = OnceLock::new();
+    let starred = STARRED.get_or_init(|| {
+        let parts = |key: &'static Key| key.name.split_once('*').map(|(head, tail)| (head, tail, key));
+        KEYS.iter().filter_map(parts).collect()
+    });
+    let is_of =
+        |head: &str, tail: &str| name.len() > head.len() + tail.len() && name.starts_with(head) && name.ends_with(tail);
+    let plain = KEYS.iter().find(|key| key.name == name && !name.contains('*'));
+    plain.or_else(|| starred.iter().find(|(head, tail, _)| is_of(head, tail)).map(|(_, _, key)| *key))
 }
 
 /// Returns the known key whose name is nearest to `name`, if one is near enough to be meant.
