@@ -175,3 +175,115 @@ fn a_git_that_survives_a_killed_run_keeps_the_slot() {
     assert_eq!(room.end(second).succeeds().json()["verdict"], "pass");
     room.validate(&["--force"]).succeeds();
 }
+
+/// Writes down all that it sees.
+const SEE: &str = "hide='-path ./.git -prune -o -path ./build -type d -prune -o'; \
+    (find . $hide -perm -600 -printf '%p %y\\n'; find . $hide -type f -exec sha1sum {} +) | sort > ../seen";
+
+#[test]
+fn what_git_passes_over_is_seen_by_no_other_run() {
+    let room = Room::new();
+    for file in ["src/deep/file", "src/file", "a/b/c/file", "docs/file"] {
+        room.write(file, "one\n");
+    }
+    room.write(".gitignore", "build/\n*.o\n");
+    room.configure(&[("see", SEE)], "");
+    room.commit("settings");
+    let head = room.git(&["rev-parse", "HEAD"]);
+    room.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{head},sub")]);
+    room.git(&["commit", "-qm", "first"]);
+    room.git(&["tag", "first"]);
+    room.git(&["rm", "-rq", "docs"]);
+    room.write("src/more", "two\n");
+    room.git(&["add", "src/more"]);
+    room.git(&["commit", "-qm", "second"]);
+    // A pipe that git takes for a file is waited for.
+    let validate = |rev: &str| room.run("timeout", &["30", "git-validate", "--force", rev]);
+    let see = |rev: &str| {
+        validate(rev).succeeds();
+        fs::read_to_string(room.slot().join("seen")).unwrap()
+    };
+    let (first, second) = (see("first"), see("main"));
+    for damage in [
+        "printf '*\\n' > src/.gitignore; touch src/extra",
+        "mkdir src/.git && touch src/.git/HEAD",
+        "echo 'gitdir: /nowhere' > src/deep/.git",
+        "git init -q a",
+        "mkfifo a/pipe a/b/c/pipe docs/x.o",
+        "mkdir -p docs/q; mkfifo docs/q/.gitignore src/.gitignore",
+        "mkfifo .gitattributes src/.gitattributes a/.git",
+        "mkdir new && git init -q new && rm new/.git/HEAD && mkfifo new/.git/HEAD",
+        "rm .gitignore && mkfifo .gitignore",
+        "chmod 0444 src/file; chmod 0555 src",
+        "chmod 0200 src/file; chmod 0 a",
+        "rmdir sub",
+        "rmdir sub && touch sub",
+        "mkdir -p sub/build && touch sub/build/x sub/x.o",
+        "rm -rf build && touch build",
+        "mkdir -p tmp && touch tmp/x.o tmp/y",
+        "echo '* text eol=crlf' > src/.gitattributes; echo '* text eol=crlf' > .gitattributes",
+        "mv src/file src/File; cp docs/file docs/FILE",
+    ] {
+        let script = format!("cd '{}/tree' && mkdir -p build docs && touch build/x && {damage}", room.slot().display());
+        for (rev, expected) in [("main", &second), ("first", &first), ("main", &second)] {
+            room.run("sh", &["-c", &script]);
+            let seen = see(rev);
+            assert_eq!(&seen, expected, "{rev} after {damage}");
+        }
+    }
+}
+
+#[test]
+fn what_git_ignores_stays_beside_folders_that_only_hold_what_it_ignores() {
+    let room = Room::new();
+    room.write(".gitignore", "/build/\n*.o\n");
+    let script = "ls build .cache tmp > ../saw 2>&1; mkdir -p build .cache tmp; touch build/object tmp/x.o; \
+        echo '*' > .cache/.gitignore; touch .cache/warm; touch tmp/$(ls -A tmp | wc -l)";
+    room.configure(&[("warm", script)], "");
+    room.commit("settings");
+    room.validate(&[]).succeeds();
+    for _ in 0..2 {
+        room.validate(&["--force"]).succeeds();
+        let saw = fs::read_to_string(room.slot().join("saw")).unwrap();
+        assert!(saw.contains("build:\nobject\n") && saw.contains(".cache:\nwarm\n"), "{saw}");
+        assert!(!saw.contains("tmp:"), "what is beside the ignored goes: {saw}");
+    }
+}
+
+#[test]
+fn files_are_written_anew_when_only_the_rules_change() {
+    let room = Room::new();
+    room.write("file.txt", "one\n");
+    room.configure(&[("see", "cat file.txt > ../seen; mkdir -p build; touch build/object; ls build >> ../seen")], "");
+    room.write(".gitignore", "/build/\n");
+    room.commit("plain");
+    let seen = |arguments: &[&str]| {
+        room.validate(&[&["--force"], arguments].concat()).succeeds();
+        fs::read_to_string(room.slot().join("seen")).unwrap()
+    };
+    assert_eq!(seen(&[]), "one\nobject\n");
+    room.write(".gitattributes", "*.txt eol=crlf\n");
+    room.commit("attributes");
+    assert_eq!(seen(&[]), "one\r\nobject\n");
+    assert_eq!(seen(&["HEAD~"]), "one\nobject\n");
+    room.git(&["config", "core.autocrlf", "true"]);
+    assert_eq!(seen(&["HEAD~"]), "one\r\nobject\n");
+    room.git(&["config", "--unset", "core.autocrlf"]);
+    fs::write(room.repo().join(".git/info/attributes"), "*.txt eol=crlf\n").unwrap();
+    assert_eq!(seen(&["HEAD~"]), "one\r\nobject\n");
+}
+
+#[test]
+fn line_ends_that_are_not_as_the_attributes_want_them_are_no_hindrance() {
+    let room = Room::new();
+    room.write("file.txt", "one\r\ntwo\r\n");
+    room.commit("before");
+    room.write(".gitattributes", "*.txt text\n");
+    room.configure(&[("see", "od -c file.txt | grep -q '\\\\r'"), ("other", "true")], "");
+    room.git(&["add", ".gitattributes", ".codex-agent"]);
+    room.git(&["commit", "-qm", "attributes"]);
+    room.validate(&[]).succeeds();
+    room.validate(&["--force"]).succeeds();
+    room.configure(&[("changes", "printf 'one\\ntwo\\n' > file.txt")], "");
+    room.validate(&[]).exits(1).says("changed files of the tree, in its copy: 'file.txt'");
+}

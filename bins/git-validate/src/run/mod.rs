@@ -11,6 +11,7 @@ mod pool;
 mod reports;
 mod signals;
 mod slot;
+mod written;
 
 use std::collections::BTreeMap;
 use std::fs;
