@@ -197,7 +197,7 @@ fn what_git_passes_over_is_seen_by_no_other_run() {
     room.write("src/more", "two\n");
     room.git(&["add", "src/more"]);
     room.git(&["commit", "-qm", "second"]);
-    // A pipe that git takes for a file is waited for.
+    // Whoever reads a pipe that looks like a file waits for ever.
     let validate = |rev: &str| room.run("timeout", &["30", "git-validate", "--force", rev]);
     let see = |rev: &str| {
         validate(rev).succeeds();
@@ -224,13 +224,29 @@ fn what_git_passes_over_is_seen_by_no_other_run() {
         "echo '* text eol=crlf' > src/.gitattributes; echo '* text eol=crlf' > .gitattributes",
         "mv src/file src/File; cp docs/file docs/FILE",
     ] {
-        let script = format!("cd '{}/tree' && mkdir -p build docs && touch build/x && {damage}", room.slot().display());
+        // As a run leaves it that was killed.
+        let begin = "touch ../running; mkdir -p build docs; touch build/x";
+        let script = format!("cd '{}/tree'; {begin}; {damage}", room.slot().display());
         for (rev, expected) in [("main", &second), ("first", &first), ("main", &second)] {
             room.run("sh", &["-c", &script]);
             let seen = see(rev);
             assert_eq!(&seen, expected, "{rev} after {damage}");
         }
     }
+}
+
+#[test]
+fn a_pipe_that_a_check_leaves_is_waited_for_by_nobody() {
+    let leave = "mkdir -p new && mkfifo new/.gitignore; mkfifo src.gitattributes .gitattributes; true";
+    let room = Room::with(&[("leave", leave)]);
+    room.git(&["tag", "before"]);
+    room.commit("next");
+    for rev in ["main", "before", "main"] {
+        room.run("timeout", &["30", "git-validate", "--force", rev]).succeeds();
+    }
+    let fix = "fix = [\"sh\", \"-c\", \"mkdir d; mkfifo d/.gitignore; echo x > README\"]";
+    room.trusted_config(&format!("[[checks]]\nname = \"a\"\ncommand = [\"grep\", \"-q\", \"x\", \"README\"]\n{fix}\n"));
+    room.run("timeout", &["30", "git-validate", "--fix"]).succeeds();
 }
 
 #[test]

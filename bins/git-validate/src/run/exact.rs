@@ -58,7 +58,7 @@ pub(super) fn look(top: &Path, index: &Path, tree: ObjectId) -> Result<Seen> {
 /// What is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reach {
-    /// The files that the index knows.
+    /// The files that the index knows, and what it does not know.
     Known,
     /// What the index does not know.
     Strange,
@@ -66,9 +66,9 @@ enum Reach {
     All,
 }
 
-/// Says whether a file that the index knows has changed; what it does not know does not count.
-pub(super) fn is_unchanged(top: &Path, index: &Path, hash: gix::hash::Kind) -> Result<bool> {
-    Ok(!look_at(top, index, &open(index, hash)?, Reach::Known)?.changed)
+/// Looks at the files that the index knows, whatever tree it is of; rights do not count.
+pub(super) fn look_after(top: &Path, index: &Path, hash: gix::hash::Kind) -> Result<Seen> {
+    look_at(top, index, &open(index, hash)?, Reach::Known)
 }
 
 /// Lists what the index does not know in the folders that it knows, as far as they are there; and pipes and the like instead of files that it knows.
@@ -236,9 +236,6 @@ impl Looker<'_> {
             if seen.changed {
                 return;
             }
-        }
-        if self.reach == Reach::Known {
-            return;
         }
         known.sort_unstable();
         let Ok(names) = Dir::read_from(handle.as_fd()) else {

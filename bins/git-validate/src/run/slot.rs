@@ -85,7 +85,8 @@ impl Slot {
     /// Makes the slot hold exactly the subject's tree; from scratch if it cannot be mended.
     pub(super) fn fill(&self, cx: &Context, subject: &Subject) -> Result<(), Failure> {
         let running = self.folder.join("running");
-        if running.exists() {
+        let was_killed = running.exists();
+        if was_killed {
             // A run was killed here; what it started may still write.
             process::end(|| process::marked(&mark(self.marker())), Duration::ZERO);
         }
@@ -97,8 +98,15 @@ impl Slot {
             remove(&index)?;
         }
         let is_folder = self.tree.symlink_metadata().is_ok_and(|facts| facts.is_dir());
-        if is_folder && index.exists() && self.renew(cx, subject).is_ok() {
-            return Ok(());
+        if is_folder && index.exists() {
+            let swept = if was_killed {
+                exact::strange(&self.tree, &index, subject.tree.kind()).and_then(|strange| self.sweep(&strange))
+            } else {
+                Ok(())
+            };
+            if swept.is_ok() && self.renew(cx, subject).is_ok() {
+                return Ok(());
+            }
         }
         remove(&self.tree)?;
         remove(&index)?;
@@ -109,9 +117,15 @@ impl Slot {
 
     /// Lists the files of the tree that the checks have changed, and says nothing of others.
     pub(super) fn changed(&self, cx: &Context, subject: &Subject) -> Vec<String> {
-        let hash = subject.tree.kind();
-        if exact::is_unchanged(&self.tree, &self.folder.join("index"), hash).unwrap_or(false) {
-            return Vec::new();
+        let (index, hash) = (self.folder.join("index"), subject.tree.kind());
+        match exact::look_after(&self.tree, &index, hash) {
+            Ok(seen) if !seen.changed => {
+                let _ = self.sweep(&seen.strange);
+                return Vec::new();
+            }
+            Ok(_) | Err(_) => {
+                let _ = exact::strange(&self.tree, &index, hash).and_then(|strange| self.sweep(&strange));
+            }
         }
         let changed = self.git_for(cx, subject).and_then(|git| {
             // Of some only the times may have changed.
@@ -143,14 +157,28 @@ impl Slot {
 
     /// Returns the tree that the files are now, ignored ones left out.
     pub(super) fn snapshot(&self, cx: &Context) -> Result<ObjectId> {
+        let hash = cx.repository().map_err(anyhow::Error::new)?.gix.object_hash();
+        let own = self.folder.join("index");
+        self.sweep(&exact::strange(&self.tree, &own, hash)?)?;
         let index = self.folder.join("snapshot");
         remove(&index)?;
-        fs::copy(self.folder.join("index"), &index).context("cannot copy the index of the slot")?;
+        fs::copy(&own, &index).context("cannot copy the index of the slot")?;
         let git = self.git(cx)?.env("GIT_INDEX_FILE", &index);
         self.run(&git, ["add", "--all"])?;
         let tree = self.run(&git, ["write-tree"])?;
         remove(&index)?;
         ObjectId::from_hex(tree.trim_ascii()).context("'git write-tree' named no tree")
+    }
+
+    /// Removes pipes and the like from what a run has left: git would wait for a writer of one that it reads.
+    fn sweep(&self, strange: &[PathBuf]) -> Result<()> {
+        if strange.is_empty() {
+            return Ok(());
+        }
+        let known = ignored::kept(&self.folder);
+        let known = ignored::List::parse(&known);
+        let doubtful = strange.iter().filter(|path| !known.has(&self.tree, path));
+        doubtful.map(|path| self.tree.join(path)).try_for_each(|path| remove_special(&path))
     }
 
     /// Says that the run ended in order.
@@ -187,13 +215,6 @@ impl Slot {
     fn mend(&self, cx: &Context, subject: &Subject, rules: &Rules) -> Result<()> {
         let (index, hash) = (self.folder.join("index"), subject.tree.kind());
         let is_new = !index.exists();
-        if !is_new {
-            let known = ignored::kept(&self.folder);
-            let known = ignored::List::parse(&known);
-            for path in exact::strange(&self.tree, &index, hash)?.iter().filter(|path| !known.has(&self.tree, path)) {
-                remove_special(&self.tree.join(path))?;
-            }
-        }
         let tree = subject.tree.to_string();
         let git = self.git_for(cx, subject)?;
         // This looks only at the files that differ; the proof is the look at all of them after it.
@@ -278,7 +299,7 @@ pub(super) fn mark(marker: &Path) -> String {
     format!("GIT_VALIDATE_SLOT={}", marker.display())
 }
 
-/// Removes pipes and the like: git would wait for a writer of one that is named as a file which it reads.
+/// Removes what is neither a file nor a folder nor a link, here and below.
 fn remove_special(path: &Path) -> Result<()> {
     let Ok(facts) = path.symlink_metadata() else { return Ok(()) };
     if facts.is_dir() {
