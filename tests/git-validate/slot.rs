@@ -250,6 +250,40 @@ fn a_pipe_that_a_check_leaves_is_waited_for_by_nobody() {
 }
 
 #[test]
+fn a_check_that_takes_the_tree_away_has_not_judged_it() {
+    for take in ["rm -rf \"$PWD\"", "rm -f ../index; true", "cd ..; mv tree gone; ln -s \"$REPO\" tree; mkfifo gone/p"]
+    {
+        let room = Room::new();
+        let repo = room.repo();
+        room.configure(&[("take", &format!("REPO='{}'; {take}", repo.display())), ("other", "sleep 0.2")], "");
+        room.commit("settings");
+        let pipe = repo.join("pipe");
+        room.run("mkfifo", &["pipe"]).succeeds();
+        let answer = room.validate(&["--json"]).exits(1).json();
+        assert_eq!(Room::check(&answer, "take")["status"], "fail", "{take}");
+        assert_eq!(Room::check(&answer, "other")["status"], "pass", "{take}");
+        assert!(pipe.symlink_metadata().is_ok(), "what is the user's stays");
+        room.validate(&["--check", "other", "--force"]).succeeds();
+    }
+}
+
+#[test]
+fn a_link_out_of_the_slot_leads_nobody_to_the_users_files() {
+    let room = Room::new();
+    room.write("src/deep/file", "one\n");
+    let link = format!("rm -rf src; ln -s '{}/src' src", room.repo().display());
+    room.configure(&[("link", &link)], "");
+    room.commit("settings");
+    room.run("mkfifo", &["src/deep/pipe"]).succeeds();
+    room.write("src/deep/untracked", "u\n");
+    for _ in 0..2 {
+        room.validate(&["--force"]).exits(1);
+        assert!(room.repo().join("src/deep/pipe").symlink_metadata().is_ok());
+        assert!(room.repo().join("src/deep/untracked").exists());
+    }
+}
+
+#[test]
 fn what_git_ignores_stays_beside_folders_that_only_hold_what_it_ignores() {
     let room = Room::new();
     room.write(".gitignore", "/build/\n*.o\n");

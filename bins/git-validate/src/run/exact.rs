@@ -119,6 +119,7 @@ fn open(index: &Path, hash: gix::hash::Kind) -> Result<gix::index::File> {
 }
 
 fn look_at(top: &Path, path: &Path, index: &gix::index::File, reach: Reach) -> Result<Seen> {
+    ensure!(top.symlink_metadata().is_ok_and(|facts| facts.is_dir()), "'{}' is no folder", top.display());
     let written = fs::metadata(path).context("cannot look at the index of the slot")?;
     let folders = folders(index);
     let (mut rules, mut attributes, mut plain) = (Sha256::new(), Sha256::new(), true);

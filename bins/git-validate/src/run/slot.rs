@@ -117,22 +117,23 @@ impl Slot {
 
     /// Lists the files of the tree that the checks have changed, and says nothing of others.
     pub(super) fn changed(&self, cx: &Context, subject: &Subject) -> Vec<String> {
+        // What cannot be looked at is not what it was.
+        let changed = self.find_changed(cx, subject).unwrap_or_else(|_| vec![b".".to_vec()]);
+        changed.iter().map(|path| path_text(path)).collect()
+    }
+
+    fn find_changed(&self, cx: &Context, subject: &Subject) -> Result<Vec<Vec<u8>>> {
         let (index, hash) = (self.folder.join("index"), subject.tree.kind());
-        match exact::look_after(&self.tree, &index, hash) {
-            Ok(seen) if !seen.changed => {
-                let _ = self.sweep(&seen.strange);
-                return Vec::new();
-            }
-            Ok(_) | Err(_) => {
-                let _ = exact::strange(&self.tree, &index, hash).and_then(|strange| self.sweep(&strange));
-            }
+        let seen = exact::look_after(&self.tree, &index, hash)?;
+        if !seen.changed {
+            self.sweep(&seen.strange)?;
+            return Ok(Vec::new());
         }
-        let changed = self.git_for(cx, subject).and_then(|git| {
-            // Of some only the times may have changed.
-            let _ = self.run(&git, ["update-index", "-q", "--refresh"]);
-            self.differing(&git)
-        });
-        changed.unwrap_or_default().iter().map(|path| path_text(path)).collect()
+        self.sweep(&exact::strange(&self.tree, &index, hash)?)?;
+        let git = self.git_for(cx, subject)?;
+        // Of some only the times may have changed.
+        let _ = self.run(&git, ["update-index", "-q", "--refresh"]);
+        self.differing(&git)
     }
 
     /// Lists the files that are not as git would write them.
@@ -177,7 +178,10 @@ impl Slot {
         }
         let known = ignored::kept(&self.folder);
         let known = ignored::List::parse(&known);
-        let doubtful = strange.iter().filter(|path| !known.has(&self.tree, path));
+        // What is seen through a link of a check's is somewhere else.
+        let is_folder = |path: &Path| self.tree.join(path).symlink_metadata().is_ok_and(|facts| facts.is_dir());
+        let is_own = |path: &&PathBuf| path.ancestors().skip(1).all(is_folder);
+        let doubtful = strange.iter().filter(is_own).filter(|path| !known.has(&self.tree, path));
         doubtful.map(|path| self.tree.join(path)).try_for_each(|path| remove_special(&path))
     }
 
