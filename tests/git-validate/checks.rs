@@ -60,11 +60,13 @@ fn what_needs_another_waits_for_it_and_is_not_run_without_it() {
         "[[checks]]\nname = \"late\"\nshell = 'test -e made/it'\nneeds = [\"early\"]\n\
          [[checks]]\nname = \"early\"\nshell = 'sleep 0.2; mkdir made; touch made/it'\n\
          [[checks]]\nname = \"bad\"\ncommand = [\"false\"]\n\
-         [[checks]]\nname = \"after bad\"\ncommand = [\"true\"]\nneeds = [\"bad\"]\n",
+         [[checks]]\nname = \"after bad\"\ncommand = [\"true\"]\nneeds = [\"bad\"]\n\
+         [[checks]]\nname = \"after that\"\ncommand = [\"true\"]\nneeds = [\"after bad\"]\n",
     );
     let answer = room.validate(&["--json"]).exits(1).json();
     assert_eq!((status(&answer, "early"), status(&answer, "late")), ("pass".into(), "pass".into()));
     assert_eq!((status(&answer, "bad"), status(&answer, "after bad")), ("fail".into(), "skipped".into()));
+    assert_eq!(status(&answer, "after that"), "skipped");
     assert!(Room::check(&answer, "after bad")["reason"].as_str().unwrap().contains("needs 'bad'"));
     let again = room.validate(&["show", "--json"]).exits(1).json();
     assert_eq!(status(&again, "after bad"), "none", "nothing is noted of it");

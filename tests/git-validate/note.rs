@@ -129,6 +129,19 @@ fn a_broken_ref_is_said_and_never_taken_for_no_note() {
     assert_eq!(room.runs(), 0);
 }
 
+#[test]
+fn nothing_is_written_through_a_symbolic_ref_or_onto_what_is_no_commit() {
+    let room = Room::with(&[("a", "true")]);
+    let head = room.git(&["rev-parse", "HEAD"]);
+    room.git(&["symbolic-ref", "refs/notes/validate", "refs/heads/main"]);
+    room.validate(&[]).exits(128).says("pass  HEAD").warns("is a symbolic ref to 'refs/heads/main'");
+    assert_eq!(room.git(&["rev-parse", "main"]), head);
+    room.git(&["symbolic-ref", "--delete", "refs/notes/validate"]);
+    room.git(&["update-ref", "refs/notes/validate", "HEAD^{tree}"]);
+    room.validate(&[]).exits(128).says("pass  HEAD").warns("are no commit");
+    room.git(&["fsck", "--strict"]);
+}
+
 /// Runs a shell script as root of a mount namespace of its own; nothing if the system does not allow that.
 fn apart(room: &Room, script: &str) -> Option<Ran> {
     let possible = room.run("unshare", &["-Urm", "sh", "-c", "mount -t tmpfs tmpfs /mnt"]).code == 0;

@@ -175,3 +175,165 @@ fn a_git_that_survives_a_killed_run_keeps_the_slot() {
     assert_eq!(room.end(second).succeeds().json()["verdict"], "pass");
     room.validate(&["--force"]).succeeds();
 }
+
+/// Writes down all that it sees.
+const SEE: &str = "hide='-path ./.git -prune -o -path ./build -type d -prune -o'; \
+    (find . $hide -perm -600 -printf '%p %y\\n'; find . $hide -type f -exec sha1sum {} +) | sort > ../seen";
+
+#[test]
+fn what_git_passes_over_is_seen_by_no_other_run() {
+    let room = Room::new();
+    for file in ["src/deep/file", "src/file", "a/b/c/file", "docs/file"] {
+        room.write(file, "one\n");
+    }
+    room.write(".gitignore", "build/\n*.o\n");
+    room.configure(&[("see", SEE)], "");
+    room.commit("settings");
+    let head = room.git(&["rev-parse", "HEAD"]);
+    room.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{head},sub")]);
+    room.git(&["commit", "-qm", "first"]);
+    room.git(&["tag", "first"]);
+    room.git(&["rm", "-rq", "docs"]);
+    room.write("src/more", "two\n");
+    room.git(&["add", "src/more"]);
+    room.git(&["commit", "-qm", "second"]);
+    // Whoever reads a pipe that looks like a file waits for ever.
+    let validate = |rev: &str| room.run("timeout", &["30", "git-validate", "--force", rev]);
+    let see = |rev: &str| {
+        validate(rev).succeeds();
+        fs::read_to_string(room.slot().join("seen")).unwrap()
+    };
+    let (first, second) = (see("first"), see("main"));
+    for damage in [
+        "printf '*\\n' > src/.gitignore; touch src/extra",
+        "mkdir src/.git && touch src/.git/HEAD",
+        "echo 'gitdir: /nowhere' > src/deep/.git",
+        "git init -q a",
+        "mkfifo a/pipe a/b/c/pipe docs/x.o",
+        "mkdir -p docs/q; mkfifo docs/q/.gitignore src/.gitignore",
+        "mkfifo .gitattributes src/.gitattributes a/.git",
+        "mkdir new && git init -q new && rm new/.git/HEAD && mkfifo new/.git/HEAD",
+        "rm .gitignore && mkfifo .gitignore",
+        "chmod 0444 src/file; chmod 0555 src",
+        "chmod 0200 src/file; chmod 0 a",
+        "rmdir sub",
+        "rmdir sub && touch sub",
+        "mkdir -p sub/build && touch sub/build/x sub/x.o",
+        "rm -rf build && touch build",
+        "mkdir -p tmp && touch tmp/x.o tmp/y",
+        "echo '* text eol=crlf' > src/.gitattributes; echo '* text eol=crlf' > .gitattributes",
+        "mv src/file src/File; cp docs/file docs/FILE",
+    ] {
+        // As a run leaves it that was killed.
+        let begin = "touch ../running; mkdir -p build docs; touch build/x";
+        let script = format!("cd '{}/tree'; {begin}; {damage}", room.slot().display());
+        for (rev, expected) in [("main", &second), ("first", &first), ("main", &second)] {
+            room.run("sh", &["-c", &script]);
+            let seen = see(rev);
+            assert_eq!(&seen, expected, "{rev} after {damage}");
+        }
+    }
+}
+
+#[test]
+fn a_pipe_that_a_check_leaves_is_waited_for_by_nobody() {
+    let leave = "mkdir -p new && mkfifo new/.gitignore; mkfifo src.gitattributes .gitattributes; true";
+    let room = Room::with(&[("leave", leave)]);
+    room.git(&["tag", "before"]);
+    room.commit("next");
+    for rev in ["main", "before", "main"] {
+        room.run("timeout", &["30", "git-validate", "--force", rev]).succeeds();
+    }
+    let fix = "fix = [\"sh\", \"-c\", \"mkdir d; mkfifo d/.gitignore; echo x > README\"]";
+    room.trusted_config(&format!("[[checks]]\nname = \"a\"\ncommand = [\"grep\", \"-q\", \"x\", \"README\"]\n{fix}\n"));
+    room.run("timeout", &["30", "git-validate", "--fix"]).succeeds();
+}
+
+#[test]
+fn a_check_that_takes_the_tree_away_has_not_judged_it() {
+    for take in ["rm -rf \"$PWD\"", "rm -f ../index; true", "cd ..; mv tree gone; ln -s \"$REPO\" tree; mkfifo gone/p"]
+    {
+        let room = Room::new();
+        let repo = room.repo();
+        room.configure(&[("take", &format!("REPO='{}'; {take}", repo.display())), ("other", "sleep 0.2")], "");
+        room.commit("settings");
+        let pipe = repo.join("pipe");
+        room.run("mkfifo", &["pipe"]).succeeds();
+        let answer = room.validate(&["--json"]).exits(1).json();
+        assert_eq!(Room::check(&answer, "take")["status"], "fail", "{take}");
+        assert_eq!(Room::check(&answer, "other")["status"], "pass", "{take}");
+        assert!(pipe.symlink_metadata().is_ok(), "what is the user's stays");
+        room.validate(&["--check", "other", "--force"]).succeeds();
+    }
+}
+
+#[test]
+fn a_link_out_of_the_slot_leads_nobody_to_the_users_files() {
+    let room = Room::new();
+    room.write("src/deep/file", "one\n");
+    let link = format!("rm -rf src; ln -s '{}/src' src", room.repo().display());
+    room.configure(&[("link", &link)], "");
+    room.commit("settings");
+    room.run("mkfifo", &["src/deep/pipe"]).succeeds();
+    room.write("src/deep/untracked", "u\n");
+    for _ in 0..2 {
+        room.validate(&["--force"]).exits(1);
+        assert!(room.repo().join("src/deep/pipe").symlink_metadata().is_ok());
+        assert!(room.repo().join("src/deep/untracked").exists());
+    }
+}
+
+#[test]
+fn what_git_ignores_stays_beside_folders_that_only_hold_what_it_ignores() {
+    let room = Room::new();
+    room.write(".gitignore", "/build/\n*.o\n");
+    let script = "ls build .cache tmp > ../saw 2>&1; mkdir -p build .cache tmp; touch build/object tmp/x.o; \
+        echo '*' > .cache/.gitignore; touch .cache/warm; touch tmp/$(ls -A tmp | wc -l)";
+    room.configure(&[("warm", script)], "");
+    room.commit("settings");
+    room.validate(&[]).succeeds();
+    for _ in 0..2 {
+        room.validate(&["--force"]).succeeds();
+        let saw = fs::read_to_string(room.slot().join("saw")).unwrap();
+        assert!(saw.contains("build:\nobject\n") && saw.contains(".cache:\nwarm\n"), "{saw}");
+        assert!(!saw.contains("tmp:"), "what is beside the ignored goes: {saw}");
+    }
+}
+
+#[test]
+fn files_are_written_anew_when_only_the_rules_change() {
+    let room = Room::new();
+    room.write("file.txt", "one\n");
+    room.configure(&[("see", "cat file.txt > ../seen; mkdir -p build; touch build/object; ls build >> ../seen")], "");
+    room.write(".gitignore", "/build/\n");
+    room.commit("plain");
+    let seen = |arguments: &[&str]| {
+        room.validate(&[&["--force"], arguments].concat()).succeeds();
+        fs::read_to_string(room.slot().join("seen")).unwrap()
+    };
+    assert_eq!(seen(&[]), "one\nobject\n");
+    room.write(".gitattributes", "*.txt eol=crlf\n");
+    room.commit("attributes");
+    assert_eq!(seen(&[]), "one\r\nobject\n");
+    assert_eq!(seen(&["HEAD~"]), "one\nobject\n");
+    room.git(&["config", "core.autocrlf", "true"]);
+    assert_eq!(seen(&["HEAD~"]), "one\r\nobject\n");
+    room.git(&["config", "--unset", "core.autocrlf"]);
+    fs::write(room.repo().join(".git/info/attributes"), "*.txt eol=crlf\n").unwrap();
+    assert_eq!(seen(&["HEAD~"]), "one\r\nobject\n");
+}
+
+#[test]
+fn line_ends_that_are_not_as_the_attributes_want_them_are_no_hindrance() {
+    let room = Room::new();
+    room.write("file.txt", "one\r\ntwo\r\n");
+    room.commit("before");
+    room.write(".gitattributes", "*.txt text\n");
+    room.configure(&[("see", "od -c file.txt | grep -q '\\\\r'"), ("other", "true")], "");
+    room.git(&["add", ".gitattributes", ".codex-agent"]);
+    room.git(&["commit", "-qm", "attributes"]);
+    room.validate(&[]).succeeds();
+    room.validate(&["--force"]).succeeds();
+    room.configure(&[("changes", "printf 'one\\ntwo\\n' > file.txt")], "");
+    room.validate(&[]).exits(1).says("changed files of the tree, in its copy: 'file.txt'");
+}

@@ -135,9 +135,11 @@ pub(crate) fn attempt(
     let mut reason = String::new();
     for _ in 0..TRIES {
         let tip = repository.tip(REF)?;
+        refuse_odd(repository, tip)?;
         let Some(commit) = make(tip)? else { return Ok(()) };
+        refuse_odd(repository, Some(commit))?;
         let old = tip.map_or_else(|| "0".repeat(commit.to_string().len()), |tip| tip.to_string());
-        let done = git.ask(["update-ref", "-m", "validate", REF, &commit.to_string(), &old])?;
+        let done = git.ask(["update-ref", "--no-deref", "-m", "validate", REF, &commit.to_string(), &old])?;
         if done.code == 0 {
             return Ok(());
         }
@@ -151,6 +153,22 @@ pub(crate) fn attempt(
         thread::sleep(Duration::from_millis(1 + u64::from(random[0]) / 16));
     }
     Err(Failure::could_not("notes", format!("cannot write the verdict to '{REF}': {reason}")))
+}
+
+/// A symbolic ref would have us write to somebody's branch, and a commit's parents are commits.
+fn refuse_odd(repository: &Repository, tip: Option<ObjectId>) -> Result<(), Failure> {
+    let reference = repository.gix.try_find_reference(REF).map_err(|e| anyhow!("cannot read '{REF}': {e:#}"))?;
+    if let Some(gix::refs::Target::Symbolic(target)) = reference.map(|reference| reference.inner.target) {
+        let words = format!("'{REF}' is a symbolic ref to '{}', and nothing is written through it", target.as_bstr());
+        return Err(Failure::could_not("notes", words));
+    }
+    let kind = |id| repository.gix.find_header(id).map(|header| header.kind()).map_err(|e| anyhow!("{e:#}"));
+    match tip {
+        Some(id) if kind(id)? != gix::objs::Kind::Commit => {
+            Err(Failure::could_not("notes", format!("the notes '{id}' are no commit")))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Git holds the lock of a ref for moments; one that stays was left by a git that was killed.

@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use gix::ObjectId;
 use gix::bstr::{BStr, ByteSlice};
 use gix::index::entry::{Flags, Mode};
-use rustix::fs::{AtFlags, Dir, Mode as RawMode, OFlags, Stat, openat, statat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode as RawMode, OFlags, Stat, fstat, openat, statat};
 use sha2::{Digest, Sha256};
 
 use crate::stat::{Written, is_as_noted};
@@ -35,6 +35,8 @@ pub(super) struct Seen {
     pub(super) strange: Vec<PathBuf>,
     /// The hash of all rules of the tree on what is ignored.
     pub(super) rules: Vec<u8>,
+    /// The hash of all attributes of the tree.
+    pub(super) attributes: Vec<u8>,
 }
 
 /// One folder of the index.
@@ -58,15 +60,59 @@ pub(super) fn look(top: &Path, index: &Path, tree: ObjectId) -> Result<Seen> {
 /// What is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reach {
-    /// The files that the index knows.
+    /// The files that the index knows, and what it does not know.
     Known,
-    /// All that stands there.
+    /// What the index does not know.
+    Strange,
+    /// All that stands there, and whether its owner may read and write it.
     All,
 }
 
-/// Says whether a file that the index knows has changed; what it does not know does not count.
-pub(super) fn is_unchanged(top: &Path, index: &Path, hash: gix::hash::Kind) -> Result<bool> {
-    Ok(!look_at(top, index, &open(index, hash)?, Reach::Known)?.changed)
+/// Looks at the files that the index knows, whatever tree it is of; rights do not count.
+pub(super) fn look_after(top: &Path, index: &Path, hash: gix::hash::Kind) -> Result<Seen> {
+    look_at(top, index, &open(index, hash)?, Reach::Known)
+}
+
+/// Lists what the index does not know in the folders that it knows, as far as they are there; and pipes and the like instead of files that it knows.
+pub(super) fn strange(top: &Path, index: &Path, hash: gix::hash::Kind) -> Result<Vec<PathBuf>> {
+    let seen = look_at(top, index, &open(index, hash)?, Reach::Strange)?;
+    ensure!(!seen.changed, "a folder of the slot cannot be read");
+    Ok(seen.strange)
+}
+
+/// Gives the owner back the right to read and write what the index knows, and submodules their folders.
+pub(super) fn put_right(top: &Path, index: &Path, hash: gix::hash::Kind) -> Result<()> {
+    let index = open(index, hash)?;
+    // A folder comes before what is in it, so nothing is reached through a link.
+    for (path, folder) in folders(&index) {
+        let place = top.join(OsStr::from_bytes(&path));
+        if folder.is_submodule && !place.symlink_metadata().is_ok_and(|facts| facts.is_dir()) {
+            let _ = fs::remove_file(&place);
+            fs::create_dir(&place).with_context(|| format!("cannot create '{}'", place.display()))?;
+        }
+        give(&place, 0o700)?;
+        for at in folder.files {
+            let path = index.entries()[at].path(&index);
+            give(&top.join(OsStr::from_bytes(path)), 0o600)?;
+        }
+    }
+    Ok(())
+}
+
+/// Says whether it is neither a file nor a folder nor a link; of some file systems one has to ask more, git too.
+fn is_special(kind: FileType) -> bool {
+    !(kind.is_file() || kind.is_dir() || kind.is_symlink() || kind == FileType::Unknown)
+}
+
+fn give(path: &Path, rights: u32) -> Result<()> {
+    let facts = path.symlink_metadata().with_context(|| format!("cannot look at '{}'", path.display()))?;
+    ensure!(rights == 0o600 || facts.is_dir(), "'{}' is no folder", path.display());
+    let mode = facts.permissions().mode();
+    if facts.is_symlink() || mode & rights == rights {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode | rights))
+        .with_context(|| format!("cannot give the right to write '{}'", path.display()))
 }
 
 fn open(index: &Path, hash: gix::hash::Kind) -> Result<gix::index::File> {
@@ -75,17 +121,20 @@ fn open(index: &Path, hash: gix::hash::Kind) -> Result<gix::index::File> {
 }
 
 fn look_at(top: &Path, path: &Path, index: &gix::index::File, reach: Reach) -> Result<Seen> {
+    ensure!(top.symlink_metadata().is_ok_and(|facts| facts.is_dir()), "'{}' is no folder", top.display());
     let written = fs::metadata(path).context("cannot look at the index of the slot")?;
     let written = (written.mtime(), written.mtime_nsec());
     let folders = folders(index);
-    let (mut rules, mut plain) = (Sha256::new(), true);
+    let (mut rules, mut attributes, mut plain) = (Sha256::new(), Sha256::new(), true);
     for entry in index.entries() {
         plain &= !entry.flags.intersects(Flags::ASSUME_VALID | Flags::SKIP_WORKTREE | Flags::INTENT_TO_ADD)
             && entry.stage_raw() == 0;
         let path = entry.path(index);
-        if path == ".gitignore" || path.ends_with(b"/.gitignore") {
-            rules.update(path);
-            rules.update(entry.id.as_bytes());
+        for (name, hasher) in [(".gitignore", &mut rules), (".gitattributes", &mut attributes)] {
+            if path.strip_suffix(name.as_bytes()).is_some_and(|folder| folder.is_empty() || folder.ends_with(b"/")) {
+                hasher.update(path);
+                hasher.update(entry.id.as_bytes());
+            }
         }
     }
     ensure!(plain, "the index of the slot is no plain one");
@@ -110,7 +159,8 @@ fn look_at(top: &Path, path: &Path, index: &gix::index::File, reach: Reach) -> R
         parts.extend(others.into_iter().map(|other| other.join().unwrap_or(Seen { changed: true, ..Seen::default() })));
         parts
     });
-    let mut seen = Seen { rules: rules.finalize().to_vec(), ..Seen::default() };
+    let (rules, attributes) = (rules.finalize().to_vec(), attributes.finalize().to_vec());
+    let mut seen = Seen { rules, attributes, ..Seen::default() };
     for part in parts {
         seen.changed |= part.changed;
         seen.strange.extend(part.strange);
@@ -170,23 +220,26 @@ impl Looker<'_> {
         let place = self.top.join(OsStr::from_bytes(path));
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let Ok(handle) = openat(rustix::fs::CWD, &place, flags, RawMode::empty()) else {
-            seen.changed = true;
+            seen.changed |= self.reach != Reach::Strange;
             return;
         };
+        if self.reach == Reach::All {
+            seen.changed |= !fstat(handle.as_fd()).is_ok_and(|found| found.st_mode & 0o700 == 0o700);
+        }
         let mut known: Vec<&[u8]> = folder.folders.iter().map(Vec::as_slice).collect();
         for at in &folder.files {
             let entry = &self.index.entries()[*at];
             let name = entry.path(self.index);
             let name = if path.is_empty() { name } else { name[path.len() + 1..].as_bstr() };
             known.push(name);
+            if self.reach == Reach::Strange {
+                continue;
+            }
             let found = statat(handle.as_fd(), name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW);
             seen.changed |= !found.is_ok_and(|found| self.is_same(entry, &found, &place, name));
             if seen.changed {
                 return;
             }
-        }
-        if self.reach == Reach::Known {
-            return;
         }
         known.sort_unstable();
         let Ok(names) = Dir::read_from(handle.as_fd()) else {
@@ -198,16 +251,17 @@ impl Looker<'_> {
                 seen.changed = true;
                 return;
             };
-            let name = name.file_name().to_bytes();
+            let (kind, name) = (name.file_type(), name.file_name().to_bytes());
+            let is_special = self.reach == Reach::Strange && is_special(kind);
             let own = path.is_empty() && name == b".git";
-            if name != b"." && name != b".." && !own && known.binary_search(&name).is_err() {
+            if name != b"." && name != b".." && !own && (is_special || known.binary_search(&name).is_err()) {
                 seen.strange.push(Path::new(OsStr::from_bytes(path)).join(OsStr::from_bytes(name)));
             }
         }
     }
 
     fn is_same(&self, entry: &gix::index::Entry, found: &Stat, folder: &Path, name: &BStr) -> bool {
-        let kind = rustix::fs::FileType::from_raw_mode(found.st_mode);
+        let kind = FileType::from_raw_mode(found.st_mode);
         let executable = found.st_mode & 0o100 != 0;
         let fits = match entry.mode {
             Mode::FILE => kind.is_file() && !executable,
@@ -215,7 +269,8 @@ impl Looker<'_> {
             Mode::SYMLINK => kind.is_symlink(),
             _ => false,
         };
-        fits && (is_as_noted(&entry.stat, found, self.written) || self.hashes_to(entry, folder, name))
+        let is_open = kind.is_symlink() || found.st_mode & 0o600 == 0o600;
+        fits && is_open && (is_as_noted(&entry.stat, found, self.written) || self.hashes_to(entry, folder, name))
     }
 
     fn hashes_to(&self, entry: &gix::index::Entry, folder: &Path, name: &BStr) -> bool {

@@ -3,7 +3,6 @@
 //! The list holds as long as the rules do: those of the tree, of the repository and of the user.
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +10,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use shared::app::Context;
 use shared::durable::{self, Previous};
+use shared::repository::Setting;
 
 use super::exact::Seen;
 
@@ -24,15 +24,7 @@ impl Rules {
     pub(super) fn of(cx: &Context) -> Rules {
         let mut hasher = Sha256::new();
         if let Ok(repository) = cx.repository() {
-            let settings = repository.settings("core");
-            let configured = settings.iter().rev().find(|setting| setting.key == "excludesfile");
-            let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-            let config = std::env::var_os("XDG_CONFIG_HOME").filter(|path| !path.is_empty());
-            let usual = config.map_or_else(|| home.join(".config"), PathBuf::from).join("git/ignore");
-            let users = configured.map_or(usual, |setting| match setting.value.strip_prefix("~/") {
-                Some(rest) => home.join(rest),
-                None => PathBuf::from(&setting.value),
-            });
+            let users = users_file(&repository.settings("core"), "excludesfile", "ignore");
             for path in [repository.common_dir().join("info/exclude"), users] {
                 let bytes = fs::read(path).unwrap_or_default();
                 hasher.update((bytes.len() as u64).to_le_bytes());
@@ -47,6 +39,19 @@ impl Rules {
     }
 }
 
+/// The user's own file of rules: the one that the setting names, or the usual one.
+pub(super) fn users_file(settings: &[Setting], key: &str, usual: &str) -> PathBuf {
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let config = std::env::var_os("XDG_CONFIG_HOME").filter(|path| !path.is_empty());
+    match settings.iter().rev().find(|setting| setting.key == key) {
+        Some(setting) => match setting.value.strip_prefix("~/") {
+            Some(rest) => home.join(rest),
+            None => PathBuf::from(&setting.value),
+        },
+        None => config.map_or_else(|| home.join(".config"), PathBuf::from).join("git").join(usual),
+    }
+}
+
 /// Says whether all that stands in the slot beside the tree is known to be ignored.
 pub(super) fn covers(slot: &Path, top: &Path, rules: &Rules, seen: &Seen) -> bool {
     if seen.strange.is_empty() {
@@ -54,24 +59,46 @@ pub(super) fn covers(slot: &Path, top: &Path, rules: &Rules, seen: &Seen) -> boo
     }
     let text = fs::read(slot.join(FILE)).unwrap_or_default();
     let Some(list) = text.strip_prefix(rules.with(seen).as_slice()) else { return false };
-    let list: HashSet<&[u8]> =
-        list.split(|byte| *byte == 0).map(|path| path.strip_suffix(b"/").unwrap_or(path)).collect();
-    seen.strange.iter().all(|path| is_known(top, path, &list))
+    let list = List::parse(list);
+    seen.strange.iter().all(|path| list.has(top, path))
 }
 
-/// A folder is known as a whole, or by all that is in it.
-fn is_known(top: &Path, path: &Path, list: &HashSet<&[u8]>) -> bool {
-    if list.contains(path.as_os_str().as_bytes()) {
-        return true;
+/// The list as it was kept last, whatever the rules were.
+pub(super) fn kept(slot: &Path) -> Vec<u8> {
+    let text = fs::read(slot.join(FILE)).unwrap_or_default();
+    text.get(Sha256::output_size()..).unwrap_or_default().to_vec()
+}
+
+/// What git has said is ignored.
+pub(super) struct List<'a>(HashSet<&'a [u8]>);
+
+impl List<'_> {
+    /// Reads git's list, `-z` and folders with a slash.
+    pub(super) fn parse(list: &[u8]) -> List<'_> {
+        let paths: Vec<&[u8]> = list.split(|byte| *byte == 0).filter(|path| !path.is_empty()).collect();
+        // A folder that no rule names stands before what is in it, all of which is ignored; another file may come.
+        let is_named = |at: &usize| {
+            let next = paths.get(at + 1);
+            !paths[*at].ends_with(b"/") || next.is_none_or(|next| !next.starts_with(paths[*at]))
+        };
+        List((0..paths.len()).filter(is_named).map(|at| paths[at]).collect())
     }
-    let within = |known: &&[u8]| Path::new(OsStr::from_bytes(known)).starts_with(path);
-    let place = top.join(path);
-    let is_folder = place.symlink_metadata().is_ok_and(|facts| facts.is_dir());
-    if !is_folder || !list.iter().any(within) {
-        return false;
+
+    /// Says whether a path is ignored: a folder as a whole, or all that is in it.
+    pub(super) fn has(&self, top: &Path, path: &Path) -> bool {
+        let name = path.as_os_str().as_bytes();
+        let place = top.join(path);
+        if !place.symlink_metadata().is_ok_and(|facts| facts.is_dir()) {
+            return self.0.contains(name);
+        }
+        if self.0.contains([name, b"/"].concat().as_slice()) {
+            return true;
+        }
+        let Ok(inside) = fs::read_dir(&place) else { return false };
+        let mut inside = inside.peekable();
+        inside.peek().is_some()
+            && inside.all(|entry| entry.is_ok_and(|entry| self.has(top, &path.join(entry.file_name()))))
     }
-    let Ok(inside) = fs::read_dir(&place) else { return false };
-    inside.into_iter().all(|entry| entry.is_ok_and(|entry| is_known(top, &path.join(entry.file_name()), list)))
 }
 
 /// Keeps git's list, `-z` and folders with a slash; without it git is asked again.

@@ -12,6 +12,7 @@ mod reports;
 mod seed;
 mod signals;
 mod slot;
+mod written;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -238,7 +238,8 @@ fn is_over(jobs: &[Job<'_>], board: &Board, need: &str) -> bool {
 
 fn is_not_passed(state: &State) -> bool {
     match state {
-        State::Ended(Some(ended)) => !matches!(ended.status, CheckStatus::Pass | CheckStatus::Skipped),
+        // Here only those are skipped that were not run; where there is nothing to do there is no job.
+        State::Ended(Some(ended)) => ended.status != CheckStatus::Pass,
         State::Ended(None) => true,
         State::Waiting | State::Running => false,
     }

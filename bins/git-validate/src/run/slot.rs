@@ -4,7 +4,6 @@
 //! runs: build output is warm. The index that remembers the files lies beside the folder that the
 //! checks see, so that nothing that a check does can make a changed file pass for an unchanged one.
 
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -13,16 +12,16 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use gix::ObjectId;
-use gix::index::entry::Mode;
+use gix::bstr::ByteSlice;
 use shared::app::Context;
 use shared::durable::{self, Lock, Previous};
 use shared::failure::Failure;
 use shared::folders;
 use shared::process::{self, Git};
 
-use super::{exact, ignored, own, seed};
+use super::{exact, ignored, own, seed, written};
 use crate::finding::path_text;
 use crate::subject::Subject;
 
@@ -42,11 +41,14 @@ const SETTINGS: &[&str] = &[
     "index.sparse=false",
 ];
 
-/// Lists what is neither in the index nor ignored, empty folders included.
-const MORE: [&str; 4] = ["ls-files", "--others", "--exclude-standard", "--directory"];
-
-/// Lists what is ignored, whole folders where that can be said.
+/// Lists what is ignored; a folder that a rule names stands for all that is in it.
 const IGNORED: [&str; 6] = ["ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"];
+
+/// The rules that are not in the tree.
+struct Rules {
+    ignored: ignored::Rules,
+    written: written::Rules,
+}
 
 /// A slot that is ours until it is dropped.
 #[derive(Debug)]
@@ -83,7 +85,8 @@ impl Slot {
     /// Makes the slot hold exactly the subject's tree; from scratch if it cannot be mended.
     pub(super) fn fill(&self, cx: &Context, subject: &Subject) -> Result<(), Failure> {
         let running = self.folder.join("running");
-        if running.exists() {
+        let was_killed = running.exists();
+        if was_killed {
             // A run was killed here; what it started may still write.
             process::end(|| process::marked(&mark(self.marker())), Duration::ZERO);
         }
@@ -95,8 +98,15 @@ impl Slot {
             remove(&index)?;
         }
         let is_folder = self.tree.symlink_metadata().is_ok_and(|facts| facts.is_dir());
-        if is_folder && self.renew(cx, subject).is_ok() {
-            return Ok(());
+        if is_folder && index.exists() {
+            let swept = if was_killed {
+                exact::strange(&self.tree, &index, subject.tree.kind()).and_then(|strange| self.sweep(&strange))
+            } else {
+                Ok(())
+            };
+            if swept.is_ok() && self.renew(cx, subject).is_ok() {
+                return Ok(());
+            }
         }
         remove(&self.tree)?;
         remove(&index)?;
@@ -112,31 +122,72 @@ impl Slot {
 
     /// Lists the files of the tree that the checks have changed, and says nothing of others.
     pub(super) fn changed(&self, cx: &Context, subject: &Subject) -> Vec<String> {
-        let hash = subject.tree.kind();
-        if exact::is_unchanged(&self.tree, &self.folder.join("index"), hash).unwrap_or(false) {
-            return Vec::new();
+        // What cannot be looked at is not what it was.
+        let changed = self.find_changed(cx, subject).unwrap_or_else(|_| vec![b".".to_vec()]);
+        changed.iter().map(|path| path_text(path)).collect()
+    }
+
+    fn find_changed(&self, cx: &Context, subject: &Subject) -> Result<Vec<Vec<u8>>> {
+        let (index, hash) = (self.folder.join("index"), subject.tree.kind());
+        let seen = exact::look_after(&self.tree, &index, hash)?;
+        if !seen.changed {
+            self.sweep(&seen.strange)?;
+            return Ok(Vec::new());
         }
-        let changed = self.git(cx).and_then(|git| {
-            let differ = ["diff-files", "--ignore-submodules=all", "--name-only", "-z"];
-            // Of some only the times may have changed.
-            let _ = self.run(&git, ["update-index", "-q", "--refresh"]);
-            self.run(&git, differ)
-        });
-        let changed = changed.unwrap_or_default();
-        let paths = changed.split(|byte| *byte == 0).filter(|path| !path.is_empty());
-        paths.map(path_text).collect()
+        self.sweep(&exact::strange(&self.tree, &index, hash)?)?;
+        let git = self.git_for(cx, subject)?;
+        // Of some only the times may have changed.
+        let _ = self.run(&git, ["update-index", "-q", "--refresh"]);
+        self.differing(&git)
+    }
+
+    /// Lists the files that are not as git would write them.
+    ///
+    /// A file whose line ends are not as its attributes want them looks changed to git as soon as it is written.
+    fn differing(&self, git: &Git) -> Result<Vec<Vec<u8>>> {
+        let found = self.run(git, ["diff-files", "--ignore-submodules=all", "--raw", "-z"])?;
+        let mut words = found.split(|byte| *byte == 0);
+        let mut differing = Vec::new();
+        while let (Some(facts), Some(path)) = (words.next(), words.next()) {
+            let mut modes = facts.trim_start_with(|c| c == ':').fields();
+            let is_same = modes.next() == modes.next() && facts.starts_with(b":100");
+            let name = [b":", path].concat();
+            let written = || self.run(git, [OsStr::new("cat-file"), OsStr::new("--filters"), OsStr::from_bytes(&name)]);
+            let now = || fs::read(self.tree.join(OsStr::from_bytes(path)));
+            if !is_same || !written().is_ok_and(|written| now().is_ok_and(|now| now == written)) {
+                differing.push(path.to_vec());
+            }
+        }
+        Ok(differing)
     }
 
     /// Returns the tree that the files are now, ignored ones left out.
     pub(super) fn snapshot(&self, cx: &Context) -> Result<ObjectId> {
+        let hash = cx.repository().map_err(anyhow::Error::new)?.gix.object_hash();
+        let own = self.folder.join("index");
+        self.sweep(&exact::strange(&self.tree, &own, hash)?)?;
         let index = self.folder.join("snapshot");
         remove(&index)?;
-        fs::copy(self.folder.join("index"), &index).context("cannot copy the index of the slot")?;
+        fs::copy(&own, &index).context("cannot copy the index of the slot")?;
         let git = self.git(cx)?.env("GIT_INDEX_FILE", &index);
         self.run(&git, ["add", "--all"])?;
         let tree = self.run(&git, ["write-tree"])?;
         remove(&index)?;
         ObjectId::from_hex(tree.trim_ascii()).context("'git write-tree' named no tree")
+    }
+
+    /// Removes pipes and the like from what a run has left: git would wait for a writer of one that it reads.
+    fn sweep(&self, strange: &[PathBuf]) -> Result<()> {
+        if strange.is_empty() {
+            return Ok(());
+        }
+        let known = ignored::kept(&self.folder);
+        let known = ignored::List::parse(&known);
+        // What is seen through a link of a check's is somewhere else.
+        let is_folder = |path: &Path| self.tree.join(path).symlink_metadata().is_ok_and(|facts| facts.is_dir());
+        let is_own = |path: &&PathBuf| path.ancestors().skip(1).all(is_folder);
+        let doubtful = strange.iter().filter(is_own).filter(|path| !known.has(&self.tree, path));
+        doubtful.map(|path| self.tree.join(path)).try_for_each(|path| remove_special(&path))
     }
 
     /// Says that the run ended in order.
@@ -148,7 +199,7 @@ impl Slot {
         remove(&self.folder.join("index.lock"))?;
         let own = self.tree.join(".git");
         remove(&own)?;
-        let rules = ignored::Rules::of(cx);
+        let rules = Rules { ignored: ignored::Rules::of(cx), written: written::Rules::of(cx) };
         // Only a hint: it saves reading the index of another tree.
         let holds = self.folder.join("holds");
         let tree = subject.tree.to_string();
@@ -163,63 +214,65 @@ impl Slot {
     }
 
     /// Says whether the files are already what they have to be; asks no git.
-    fn is_exact(&self, subject: &Subject, rules: &ignored::Rules) -> Result<bool> {
+    fn is_exact(&self, subject: &Subject, rules: &Rules) -> Result<bool> {
         let Ok(seen) = exact::look(&self.tree, &self.folder.join("index"), subject.tree) else { return Ok(false) };
-        Ok(!seen.changed && ignored::covers(&self.folder, &self.tree, rules, &seen))
+        let is_ours = rules.written.have_written(&self.folder, &seen);
+        Ok(!seen.changed && is_ours && ignored::covers(&self.folder, &self.tree, &rules.ignored, &seen))
     }
 
     /// Makes the files what they have to be, by git.
-    fn mend(&self, cx: &Context, subject: &Subject, rules: &ignored::Rules) -> Result<()> {
-        let git = self.git(cx)?;
+    fn mend(&self, cx: &Context, subject: &Subject, rules: &Rules) -> Result<()> {
+        let (index, hash) = (self.folder.join("index"), subject.tree.kind());
+        let is_new = !index.exists();
         let tree = subject.tree.to_string();
+        let git = self.git_for(cx, subject)?;
         // This looks only at the files that differ; the proof is the look at all of them after it.
-        if self.run(&git, ["read-tree", "-m", "-u", &tree]).is_ok() && self.is_exact(subject, rules)? {
+        let is_moved = self.run(&git, ["read-tree", "-m", "-u", &tree]).is_ok();
+        if is_moved && is_new {
+            rules.written.save(&self.folder, &exact::look(&self.tree, &index, subject.tree)?)?;
+        }
+        if is_moved && self.is_exact(subject, rules)? {
             return Ok(());
         }
         self.run(&git, ["read-tree", "--reset", "-u", &tree])?;
+        let seen = exact::look(&self.tree, &index, subject.tree)?;
+        if !rules.written.have_written(&self.folder, &seen) {
+            // Without an index git writes every file.
+            remove(&index)?;
+            self.run(&git, ["read-tree", "--reset", "-u", &tree])?;
+            rules.written.save(&self.folder, &seen)?;
+        }
         if self.is_exact(subject, rules)? {
             return Ok(());
         }
-        if !self.run(&git, MORE)?.is_empty() {
-            self.run(&git, ["clean", "-q", "-ffd"])?;
-            ensure!(self.run(&git, MORE)?.is_empty(), "there are files that are not in the tree");
-        }
-        self.remove_what_git_passes_over(cx)?;
+        exact::put_right(&self.tree, &index, hash)?;
+        let ignored = self.remove_strange(&git, &index, hash)?;
         self.prove(&git, &tree)?;
-        if let Ok(seen) = exact::look(&self.tree, &self.folder.join("index"), subject.tree) {
-            let ignored = self.run(&git, IGNORED)?;
-            ignored::save(&self.folder, rules, &seen, &ignored);
+        if let Ok(seen) = exact::look(&self.tree, &index, subject.tree) {
+            ignored::save(&self.folder, &rules.ignored, &seen, &ignored);
         }
         Ok(())
     }
 
-    /// What stands in the folder of a submodule, and pipes and sockets: `git clean` leaves them.
-    fn remove_what_git_passes_over(&self, cx: &Context) -> Result<()> {
-        let hash = cx.repository().map_err(anyhow::Error::new)?.gix.object_hash();
-        let index = gix::index::File::at(self.folder.join("index"), hash, true, gix::index::decode::Options::default());
-        let index = index.map_err(|e| anyhow!("cannot read the index of the slot: {e:#}"))?;
-        let mut folders = BTreeSet::from([self.tree.clone()]);
-        for entry in index.entries() {
-            let path = self.tree.join(OsStr::from_bytes(entry.path(&index)));
-            // A tree says only which commit belongs there.
-            if entry.mode == Mode::COMMIT && fs::read_dir(&path).is_ok_and(|mut inside| inside.next().is_some()) {
-                remove(&path)?;
-                fs::create_dir(&path).with_context(|| format!("cannot create '{}'", path.display()))?;
-            }
-            folders.extend(path.parent().map(Path::to_owned));
+    /// Removes what is neither in the tree nor ignored; returns what git ignores.
+    ///
+    /// Not by `git clean`, which leaves pipes, and what is named `.git` or stands in a submodule's folder.
+    fn remove_strange(&self, git: &Git, index: &Path, hash: gix::hash::Kind) -> Result<Vec<u8>> {
+        // Rules that a check has left beside files of the tree do not say what may stay there.
+        for path in exact::strange(&self.tree, index, hash)?.iter().filter(|path| path.ends_with(".gitignore")) {
+            remove(&self.tree.join(path))?;
         }
-        for entry in folders.iter().flat_map(fs::read_dir).flatten().flatten() {
-            if entry.file_type().is_ok_and(|kind| !kind.is_file() && !kind.is_dir() && !kind.is_symlink()) {
-                remove(&entry.path())?;
-            }
+        let ignored = self.run(git, IGNORED)?;
+        let list = ignored::List::parse(&ignored);
+        for path in exact::strange(&self.tree, index, hash)?.iter().filter(|path| !list.has(&self.tree, path)) {
+            remove(&self.tree.join(path))?;
         }
-        Ok(())
+        Ok(ignored)
     }
 
     /// The proof: what the tree has is there as the tree has it.
     fn prove(&self, git: &Git, tree: &str) -> Result<()> {
-        self.run(git, ["diff-files", "--quiet", "--ignore-submodules=all"])
-            .context("the files differ from the tree")?;
+        ensure!(self.differing(git)?.is_empty(), "the files differ from the tree");
         let index = self.run(git, ["write-tree"])?;
         ensure!(index.trim_ascii() == tree.as_bytes(), "the index differs from the tree");
         Ok(())
@@ -233,13 +286,18 @@ impl Slot {
         Ok(SETTINGS.iter().fold(git, |git, setting| git.setting(*setting)))
     }
 
+    /// The same by the attributes of the tree; else those that a check has left would say how files are written.
+    fn git_for(&self, cx: &Context, subject: &Subject) -> Result<Git> {
+        Ok(self.git(cx)?.env("GIT_ATTR_SOURCE", subject.tree.to_string()))
+    }
+
     /// Runs git so that the slot stays ours until git has ended, even if we are killed.
-    fn run<const N: usize>(&self, git: &Git, arguments: [&str; N]) -> Result<Vec<u8>> {
+    fn run<S: AsRef<OsStr>, const N: usize>(&self, git: &Git, arguments: [S; N]) -> Result<Vec<u8>> {
         let lock = self.lock.try_clone().context("cannot share the lock of the slot")?;
-        let output = git.command(arguments).stdin(lock).output().context("cannot start git")?;
+        let output = git.command(&arguments).stdin(lock).output().context("cannot start git")?;
         if !output.status.success() {
             let words = String::from_utf8_lossy(&output.stderr);
-            bail!("'git {}': {}", arguments[0], words.trim_end().trim_start_matches("fatal: "));
+            bail!("'git {}': {}", arguments[0].as_ref().display(), words.trim_end().trim_start_matches("fatal: "));
         }
         Ok(output.stdout)
     }
@@ -248,6 +306,18 @@ impl Slot {
 /// The entry in the environment of every process of a slot.
 pub(super) fn mark(marker: &Path) -> String {
     format!("GIT_VALIDATE_SLOT={}", marker.display())
+}
+
+/// Removes what is neither a file nor a folder nor a link, here and below.
+fn remove_special(path: &Path) -> Result<()> {
+    let Ok(facts) = path.symlink_metadata() else { return Ok(()) };
+    if facts.is_dir() {
+        return fs::read_dir(path).into_iter().flatten().flatten().try_for_each(|entry| match entry.file_type() {
+            Ok(kind) if kind.is_file() || kind.is_symlink() => Ok(()),
+            Ok(_) | Err(_) => remove_special(&entry.path()),
+        });
+    }
+    if facts.is_file() || facts.is_symlink() { Ok(()) } else { remove(path) }
 }
 
 /// Removes whatever is there, and follows no link.
