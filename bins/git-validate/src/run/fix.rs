@@ -19,7 +19,9 @@ use shared::app::Context;
 use shared::failure::Failure;
 use shared::process::Git;
 
-use super::pool::Job;
+use super::live::Live;
+use super::pool::{Job, Pool};
+use super::round;
 use super::slot::Slot;
 use crate::checks::Check;
 use crate::finding::path_text;
@@ -68,9 +70,9 @@ pub(super) fn mend(cx: &Context, subject: &Subject, jobs: &[Job<'_>]) -> Result<
         let fixer =
             Check { command: job.check.fix.clone(), outputs: Vec::new(), needs: Vec::new(), ..job.check.clone() };
         let job = Job { check: &fixer, files: job.files.clone(), blocked: None };
-        let live = super::Live::new(cx, 1, false);
-        let logs = super::logs(cx, subject)?;
-        let ended = super::Pool::new(cx, &slot, subject, logs, false, &live)?.run(std::slice::from_ref(&job))?;
+        let live = Live::new(cx, 1, false);
+        let logs = round::logs(cx, subject)?;
+        let ended = Pool::new(cx, &slot, subject, logs, false, &live)?.run(std::slice::from_ref(&job))?;
         live.finish();
         super::signals::refuse_if_interrupted()?;
         if let Some(ended) = ended.first().and_then(Option::as_ref).filter(|ended| ended.reason.is_some()) {

@@ -2,6 +2,7 @@
 
 mod child;
 mod exact;
+mod files;
 mod fix;
 mod ignored;
 mod live;
@@ -9,36 +10,33 @@ mod output;
 mod own;
 mod pool;
 mod reports;
+mod round;
 mod seed;
 mod signals;
 mod slot;
 mod written;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
 
 use shared::app::Context;
 use shared::clock;
 use shared::exit::Status;
 use shared::failure::Failure;
-use shared::output::Foreign;
 
-use crate::checks::{Check, PassFiles};
+use crate::checks::Check;
 use crate::gate::{self, Choice, Gate};
 use crate::journal::Journal;
 use crate::policy::{self, Policy};
 use crate::render::{Form, end_of, worst};
 use crate::subject::{From, Subject};
-use crate::tree::{self, File};
 use crate::verdict::{Answer, CheckStatus, Kind, Line, Row, Source, Verdict, bound, judge};
 use crate::{note, who};
 
 use child::Ended;
+use files::Files;
 pub(crate) use fix::{Fix, Fixed};
-use live::Live;
-use pool::{Job, Pool};
-use slot::Slot;
+use pool::Job;
+use round::Round;
 
 /// As much is noted of what a check that passed has printed, in bytes.
 const SAID: usize = 240;
@@ -278,7 +276,7 @@ fn run_checks(cx: &Context, args: &Args, gate: &Gate, answer: &mut Answer) -> Re
     if jobs.is_empty() || (args.fail_fast && is_failed) {
         return Ok(lines);
     }
-    let ended = Run { cx, args, subject: &answer.subject }.run(&jobs)?;
+    let ended = Round { cx, args, subject: &answer.subject }.run(&jobs)?;
     for (job, ended) in jobs.iter().zip(ended) {
         let Some(ended) = ended else { continue };
         let Some((check, key)) = open.iter().find(|(check, _)| check.name == job.check.name) else { continue };
@@ -322,117 +320,6 @@ fn line(name: &str, key: &str, ended: &Ended) -> Line {
         time: clock::now(),
         review: None,
     }
-}
-
-/// The files of a tree, as far as checks ask for them.
-struct Files {
-    all: Vec<File>,
-    changed: Vec<File>,
-}
-
-impl Files {
-    fn of(cx: &Context, subject: &Subject, open: &[&(Check, String)]) -> Result<Files, Failure> {
-        let repository = cx.repository()?;
-        let asks = |check: &Check| check.pass_files != PassFiles::None || !check.files.mean_all();
-        let all =
-            if open.iter().any(|(check, _)| asks(check)) { tree::files(repository, subject.tree)? } else { Vec::new() };
-        let changed = if open.iter().any(|(check, _)| check.pass_files == PassFiles::Changed) {
-            tree::differing(repository, subject.base, subject.tree)?
-        } else {
-            Vec::new()
-        };
-        Ok(Files { all, changed })
-    }
-
-    /// The files to pass to a check; nothing if none is its business.
-    fn of_check(&self, check: &Check) -> Option<Vec<gix::bstr::BString>> {
-        let of = |files: &[File]| -> Vec<gix::bstr::BString> {
-            let meant = files.iter().filter(|file| !file.mode.is_commit() && check.files.mean(&file.path));
-            meant.map(|file| file.path.clone()).collect()
-        };
-        match check.pass_files {
-            PassFiles::None if check.files.mean_all() => Some(Vec::new()),
-            PassFiles::None => self.all.iter().any(|file| check.files.mean(&file.path)).then(Vec::new),
-            PassFiles::All => Some(of(&self.all)).filter(|files| !files.is_empty()),
-            PassFiles::Changed => Some(of(&self.changed)).filter(|files| !files.is_empty()),
-        }
-    }
-}
-
-/// One run in a slot.
-struct Run<'a> {
-    cx: &'a Context,
-    args: &'a Args,
-    subject: &'a Subject,
-}
-
-impl Run<'_> {
-    /// Runs jobs side by side; if files of the tree were changed, one after the other, so that it is known by whom.
-    fn run(&self, jobs: &[Job<'_>]) -> Result<Vec<Option<Ended>>, Failure> {
-        let cx = self.cx;
-        let slot = Slot::take(cx)?;
-        slot.fill(cx, self.subject)?;
-        let logs = logs(cx, self.subject)?;
-        let live = Live::new(cx, jobs.len(), self.args.jsonl);
-        let pool = || Pool::new(cx, &slot, self.subject, logs.clone(), self.args.fail_fast, &live);
-        let mut ended = pool()?.wide(self.args.jobs.filter(|jobs| *jobs > 0)).run(jobs)?;
-        let mut changed = slot.changed(cx, self.subject);
-        if !changed.is_empty() && jobs.len() > 1 && signals::refuse_if_interrupted().is_ok() {
-            cx.output.note("a check changed files of the tree, in its copy; they run again, one by one, to see which");
-            for (at, job) in jobs.iter().enumerate() {
-                if ended[at].as_ref().is_none_or(|ended| !ended.is_answer) || signals::refuse_if_interrupted().is_err()
-                {
-                    continue;
-                }
-                slot.fill(cx, self.subject)?;
-                if let Some(log) = ended[at].take().and_then(|ended| ended.log) {
-                    let _ = fs::remove_file(log);
-                }
-                ended[at] = pool()?.run(std::slice::from_ref(job))?.pop().flatten();
-                changed = slot.changed(cx, self.subject);
-                self.blame(&mut ended[at], &changed);
-            }
-        } else if let Some(only) = ended.first_mut().filter(|_| jobs.len() == 1) {
-            self.blame(only, &changed);
-        }
-        live.finish();
-        self.show_logs(jobs, &mut ended)?;
-        slot.release();
-        let _ = fs::remove_dir(&logs);
-        Ok(ended)
-    }
-
-    /// A check that changes what it judges has not judged the tree.
-    fn blame(&self, ended: &mut Option<Ended>, changed: &[String]) {
-        let (Some(first), Some(ended)) = (changed.first(), ended) else { return };
-        let more = if changed.len() == 1 { String::new() } else { format!(" and {} more", changed.len() - 1) };
-        ended.spoil(CheckStatus::Fail, format!("changed files of the tree, in its copy: '{}'{more}", Foreign(first)));
-    }
-
-    /// Shows the output of each check whole and in order, if asked, and keeps the logs of those that did not pass.
-    fn show_logs(&self, jobs: &[Job<'_>], ended: &mut [Option<Ended>]) -> Result<(), Failure> {
-        for (job, ended) in jobs.iter().zip(ended) {
-            let Some(ended) = ended else { continue };
-            let Some(log) = &ended.log else { continue };
-            if self.args.verbose && !self.args.jsonl && !self.cx.output.is_json() {
-                let text = fs::read(log).unwrap_or_default();
-                let text = String::from_utf8_lossy(&text);
-                self.cx.output.note(format!("--- {} ({})\n{}", job.check.name, ended.status.word(), text.trim_end()));
-            }
-            if ended.status == CheckStatus::Pass {
-                let _ = fs::remove_file(log);
-                ended.log = None;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A folder of its own for the logs of a run, made with the first of them.
-fn logs(cx: &Context, subject: &Subject) -> Result<PathBuf, Failure> {
-    let folder: &Path = &Journal::of(cx.repository()?)?.folder().join("logs");
-    let time = clock::now().strftime("%Y%m%dT%H%M%SZ");
-    Ok(folder.join(format!("{time}-{}-{}", crate::verdict::short(&subject.tree), std::process::id())))
 }
 
 impl Ended {
