@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::room::Room;
+use crate::room::{Room, until};
 
 /// A room whose one check wants no capital letters in `.txt` files, and mends them.
 fn room(fix: &str) -> Room {
@@ -147,4 +147,41 @@ fn a_locked_index_is_said_and_stays() {
     assert!(room.repo().join(".git/index.lock").exists());
     fs::remove_file(room.repo().join(".git/index.lock")).unwrap();
     assert_eq!(room.git(&["show", ":a.txt"]), "ONE");
+}
+
+#[test]
+fn line_ends_that_git_would_change_are_no_change() {
+    let room = room(SMALL);
+    room.git(&["config", "core.autocrlf", "true"]);
+    room.write("a.txt", "ONE\nTWO\n");
+    room.git(&["add", "a.txt"]);
+    room.validate(&["--staged", "--fix"]).succeeds();
+    assert_eq!(text(&room, "a.txt"), "one\r\ntwo\r\n");
+    assert_eq!(room.git(&["status", "--porcelain"]), "M  a.txt");
+}
+
+#[test]
+fn a_kill_leaves_nothing_beside_the_users_files() {
+    let room = Room::new();
+    let names: Vec<String> = (0..60).map(|number| format!("f{number}.txt")).collect();
+    room.trusted_config(
+        "[[checks]]\nname = \"a\"\nshell = \"! grep -q bad f*.txt\"\nfix = [\"sh\", \"-c\", \"sed -i s/bad/good/ f*.txt\"]\n",
+    );
+    room.commit("settings");
+    for pause in [0, 2, 5, 9, 14, 20] {
+        for name in &names {
+            room.write(name, "bad\n");
+        }
+        room.git(&["add", "-A"]);
+        let mut child = room.start(&["--staged", "--fix"]);
+        until("the first mended file", || names.iter().any(|name| text(&room, name) == "good\n"));
+        std::thread::sleep(std::time::Duration::from_millis(pause));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for name in &names {
+            assert!(["bad\n", "good\n"].contains(&text(&room, name).as_str()), "{name}");
+        }
+        let _ = fs::remove_file(room.repo().join(".git/index.lock"));
+        assert_eq!(room.git(&["ls-files", "--others"]), "", "nothing is left beside them");
+    }
 }

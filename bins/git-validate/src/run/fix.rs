@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -18,6 +18,7 @@ use serde::Serialize;
 use shared::app::Context;
 use shared::failure::Failure;
 use shared::process::Git;
+use shared::repository::Worktree;
 
 use super::live::Live;
 use super::pool::{Job, Pool};
@@ -108,7 +109,7 @@ pub(super) fn apply(cx: &Context, subject: &Subject, tree: ObjectId) -> Result<(
         let done = if subject.kind == Kind::Staged && !was_staged {
             Err(anyhow!("what is staged has changed meanwhile"))
         } else {
-            replace(&git, &mended, &place)
+            replace(&git, &worktree.git_dir, &mended, &place)
         };
         match done {
             Ok(()) => {
@@ -123,7 +124,7 @@ pub(super) fn apply(cx: &Context, subject: &Subject, tree: ObjectId) -> Result<(
         }
     }
     if !staged.is_empty() {
-        restage(cx, &git, &index, &staged).context("the files are mended, but not staged")?;
+        restage(cx, &worktree, &index, &staged).context("the files are mended, but not staged")?;
     }
     Ok((applied, left))
 }
@@ -166,12 +167,12 @@ fn of_tree(cx: &Context, tree: ObjectId, path: &BStr) -> Result<Option<Entry>> {
 }
 
 /// Replaces one file by its mended copy, if it is still what was mended.
-fn replace(git: &Git, mended: &Mended, place: &Path) -> Result<()> {
+fn replace(git: &Git, git_dir: &Path, mended: &Mended, place: &Path) -> Result<()> {
     let is_plain = |entry: &Option<Entry>| entry.as_ref().is_none_or(|entry| entry.mode.is_blob());
     ensure!(is_plain(&mended.old) && is_plain(&mended.new), "it is no plain file");
     refuse_links_above(place, &mended.path)?;
     let expected = match &mended.old {
-        Some(old) => Some(as_checked_out(git, old)?),
+        Some(old) => Some(as_it_stands(git, old, place)?),
         None => None,
     };
     refuse_if_changed(place, expected.as_deref())?;
@@ -181,8 +182,11 @@ fn replace(git: &Git, mended: &Mended, place: &Path) -> Result<()> {
     let bytes = as_checked_out(git, new)?;
     let folder = place.parent().context("it has no folder")?;
     fs::create_dir_all(folder).context("cannot create its folder")?;
+    // Where nobody takes it for one of the user's files if we are killed, unless only a copy would lead from there.
+    let device = |path: &Path| path.metadata().map(|facts| facts.dev()).ok();
+    let beside = if device(git_dir) == device(folder) { git_dir } else { folder };
     let mut beside =
-        tempfile::Builder::new().prefix(".git-validate-").tempfile_in(folder).context("cannot write beside it")?;
+        tempfile::Builder::new().prefix(".git-validate-").tempfile_in(beside).context("cannot write beside it")?;
     beside.write_all(&bytes).context("cannot write the mended file")?;
     let mode = mode_of(place, new.mode);
     fs::set_permissions(beside.path(), fs::Permissions::from_mode(mode)).context("cannot set its mode")?;
@@ -202,6 +206,21 @@ fn as_checked_out(git: &Git, entry: &Entry) -> Result<Vec<u8>> {
     let words = [OsStr::new("cat-file"), OsStr::new("--filters"), OsStr::from_bytes(&path)];
     let id = entry.id.to_string();
     Ok(git.run(words.into_iter().chain([OsStr::new(&id)]))?.stdout)
+}
+
+/// The bytes that stand in the user's file, if git would write them or take them for what was mended.
+fn as_it_stands(git: &Git, entry: &Entry, place: &Path) -> Result<Vec<u8>> {
+    let written = as_checked_out(git, entry)?;
+    let is_file = place.symlink_metadata().is_ok_and(|facts| facts.is_file());
+    let found = if is_file { fs::read(place).context("cannot read it")? } else { return Ok(written) };
+    if found == written {
+        return Ok(written);
+    }
+    // Line ends may be those of an editor, until git writes the file.
+    let path = [b"--path=", entry.path.as_slice()].concat();
+    let words = [OsStr::new("hash-object"), OsStr::from_bytes(&path), OsStr::new("--stdin")];
+    let is_same = git.feed(words, &found)?.text() == entry.id.to_string();
+    Ok(if is_same { found } else { written })
 }
 
 fn refuse_if_changed(place: &Path, expected: Option<&[u8]>) -> Result<()> {
@@ -236,25 +255,19 @@ fn mode_of(place: &Path, mode: EntryMode) -> u32 {
     if mode.is_executable() { old | ((old & 0o444) >> 2) } else { old & !0o111 }
 }
 
-/// Puts the mended files into the index under its lock, as git does; it is replaced whole or not at all.
-fn restage(cx: &Context, git: &Git, index: &Path, mended: &[Mended]) -> Result<()> {
-    let path = index.with_file_name(format!("{}.lock", index.file_name().unwrap_or_default().to_string_lossy()));
-    let taken = |error: io::Error| match error.kind() {
-        ErrorKind::AlreadyExists => anyhow!("'{}' exists: another git is at work", path.display()),
-        _ => anyhow!("cannot lock the index: {error}"),
-    };
-    let file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(taken)?;
-    let held = Held { file, path, is_ours: true };
-    for mended in mended {
-        let now = entry_of(cx, index, mended.path.as_bstr())?;
-        ensure!(same(now.as_ref(), mended.old.as_ref()), "'{}' was staged anew meanwhile", path_text(&mended.path));
-    }
+/// Puts the mended files into the index; it is replaced whole or not at all, and locked for no longer than that.
+fn restage(cx: &Context, worktree: &Worktree, index: &Path, mended: &[Mended]) -> Result<()> {
     let folder =
         tempfile::Builder::new().prefix("git-validate-").tempdir().context("cannot create a temporary folder")?;
+    let before = fs::read(index).context("cannot read the index")?;
+    // A split index would write its other half into the user's git folder.
+    let git = cx.git_beside_index(worktree, index, folder.path()).map_err(anyhow::Error::new)?;
+    let git = git.setting("core.splitIndex=false");
     let copy = folder.path().join("index");
-    fs::copy(index, &copy).context("cannot copy the index")?;
     let mut input = Vec::new();
     for mended in mended {
+        let now = entry_of(cx, &copy, mended.path.as_bstr())?;
+        ensure!(same(now.as_ref(), mended.old.as_ref()), "'{}' was staged anew meanwhile", path_text(&mended.path));
         let line = match &mended.new {
             Some(new) => format!("{:o} {}\t", new.mode.value(), new.id),
             None => format!("0 {}\t", ObjectId::null(cx.repository().map_err(anyhow::Error::new)?.gix.object_hash())),
@@ -263,8 +276,18 @@ fn restage(cx: &Context, git: &Git, index: &Path, mended: &[Mended]) -> Result<(
         input.extend_from_slice(&mended.path);
         input.push(0);
     }
-    git.clone().env("GIT_INDEX_FILE", &copy).feed(["update-index", "-z", "--index-info"], &input)?;
-    let _ = git.clone().env("GIT_INDEX_FILE", &copy).ask(["update-index", "-q", "--refresh"]);
+    git.feed(["update-index", "-z", "--index-info"], &input)?;
+    let _ = git.ask(["update-index", "-q", "--refresh"]);
+    let path = index.with_file_name(format!("{}.lock", index.file_name().unwrap_or_default().to_string_lossy()));
+    let taken = |error: io::Error| match error.kind() {
+        ErrorKind::AlreadyExists => {
+            anyhow!("'{}' exists: another git is at work, or was killed; 'git add' stages them later", path.display())
+        }
+        _ => anyhow!("cannot lock the index: {error}"),
+    };
+    let file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(taken)?;
+    let held = Held { file, path, is_ours: true };
+    ensure!(fs::read(index).is_ok_and(|now| now == before), "the index has changed meanwhile; 'git add' stages them");
     held.put(&fs::read(&copy).context("cannot read the new index")?, index)
 }
 

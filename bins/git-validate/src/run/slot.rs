@@ -168,7 +168,7 @@ impl Slot {
         self.sweep(&exact::strange(&self.tree, &own, hash)?)?;
         let index = self.folder.join("snapshot");
         remove(&index)?;
-        fs::copy(&own, &index).context("cannot copy the index of the slot")?;
+        self.copy_index(&index)?;
         let git = self.git(cx)?.env("GIT_INDEX_FILE", &index);
         self.run(&git, ["add", "--all"])?;
         let tree = self.run(&git, ["write-tree"])?;
@@ -209,8 +209,17 @@ impl Slot {
             let _ = durable::replace(&holds, tree.as_bytes(), Previous::Drop);
         }
         own::make(cx, subject, &own)?;
-        fs::copy(self.folder.join("index"), own.join("index")).context("cannot copy the index of the slot")?;
-        Ok(())
+        self.copy_index(&own.join("index"))
+    }
+
+    /// Copies the index with its time, by which git knows the files that it has to read once more.
+    fn copy_index(&self, to: &Path) -> Result<()> {
+        let own = self.folder.join("index");
+        let copied = fs::copy(&own, to).and_then(|_| {
+            let time = fs::metadata(&own)?.modified()?;
+            File::options().write(true).open(to)?.set_modified(time)
+        });
+        copied.context("cannot copy the index of the slot")
     }
 
     /// Says whether the files are already what they have to be; asks no git.
