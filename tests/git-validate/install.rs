@@ -145,6 +145,7 @@ fn changed_lines_are_not_taken_out_by_guess() {
     let changed = fs::read_to_string(&path).unwrap().replace("|| exit $?", "|| true");
     put(&path, changed.as_bytes(), 0o755);
     room.validate(&["uninstall"]).exits(128).warns("were changed by hand");
+    room.validate(&["install"]).exits(128).warns("were changed by hand");
     assert_eq!(fs::read_to_string(&path).unwrap(), changed);
 }
 
@@ -346,4 +347,15 @@ fn a_message_is_judged_as_git_will_keep_it() {
     commits("", &["-qm", "short", "-m", "# a heading that is cut, and is far too long"]).succeeds();
     commits(":", &["-q"]).exits(1).warns("empty commit message");
     assert_eq!(room.runs(), 0);
+}
+
+#[test]
+fn a_hook_that_git_does_not_run_is_not_called_present() {
+    let room = Room::with(&[("a", "true")]);
+    room.validate(&["install"]).succeeds();
+    let hook = room.repo().join(".git/hooks/pre-commit");
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o644)).unwrap();
+    room.validate(&["install"]).exits(128).warns("is not executable");
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+    room.validate(&["install"]).succeeds().says("present");
 }

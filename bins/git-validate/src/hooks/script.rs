@@ -56,6 +56,14 @@ pub(super) fn install(folder: &Folder, call: Call, dry_run: bool) -> Result<Row,
     let there = read(&path)?;
     match &there {
         Some(there) if block::is_in(&there.content) => {
+            if !hook.calls().into_iter().any(|call| block::calls(&there.content, call)) {
+                return Err(altered(&path));
+            }
+            if there.mode & 0o111 == 0 {
+                let words = format!("'{}' is not executable, so git does not run it", path.display());
+                return Err(Failure::could_not("not-executable", words)
+                    .hint("'chmod +x' lets git run it, with all that stands in it"));
+            }
             let turned = block::turn(&there.content, call).filter(|turned| *turned != there.content);
             let Some(turned) = turned else { return Ok(row("present", None)) };
             write(&path, &turned, there.mode, dry_run)?;
@@ -105,10 +113,7 @@ pub(super) fn uninstall(folder: &Folder, hook: Hook, dry_run: bool) -> Result<Ro
     }
     let Some(there) = there else { return Ok(row("absent")) };
     match block::take_out(&there.content, hook) {
-        Taken::Nothing if block::is_in(&there.content) => {
-            Err(Failure::could_not("changed", format!("our lines in '{}' were changed by hand", path.display()))
-                .hint("take them out by hand, from '# >>> git-validate >>>' to '# <<< git-validate <<<'"))
-        }
+        Taken::Nothing if block::is_in(&there.content) => Err(altered(&path)),
         Taken::Nothing => Ok(row("absent")),
         Taken::All => {
             if !dry_run {
@@ -121,6 +126,11 @@ pub(super) fn uninstall(folder: &Folder, hook: Hook, dry_run: bool) -> Result<Ro
             Ok(row("removed"))
         }
     }
+}
+
+fn altered(path: &Path) -> Failure {
+    Failure::could_not("changed", format!("our lines in '{}' were changed by hand", path.display()))
+        .hint("take them out by hand, from '# >>> git-validate >>>' to '# <<< git-validate <<<'")
 }
 
 /// Says whether a hook calls us already, by our lines or by a line of its own.
