@@ -219,8 +219,8 @@ fn as_it_stands(git: &Git, entry: &Entry, place: &Path) -> Result<Vec<u8>> {
     // Line ends may be those of an editor, until git writes the file.
     let path = [b"--path=", entry.path.as_slice()].concat();
     let words = [OsStr::new("hash-object"), OsStr::from_bytes(&path), OsStr::new("--stdin")];
-    let is_same = git.feed(words, &found)?.text() == entry.id.to_string();
-    Ok(if is_same { found } else { written })
+    let id = ObjectId::from_hex(git.feed(words, &found)?.text().as_bytes())?;
+    Ok(if id == entry.id { found } else { written })
 }
 
 fn refuse_if_changed(place: &Path, expected: Option<&[u8]>) -> Result<()> {
