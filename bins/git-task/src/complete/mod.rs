@@ -17,6 +17,7 @@ use shared::app::Context;
 use shared::clock;
 use shared::exit::Status;
 use shared::failure::Failure;
+use shared::landing::Checkout;
 use shared::output::Foreign;
 use shared::registry::{State, Task};
 
@@ -81,7 +82,7 @@ struct Answer {
     method: Method,
     validated: bool,
     already_merged: bool,
-    checkout: Option<land::Checkout>,
+    checkout: Option<Checkout>,
     backup: Option<String>,
     worktree_removed: Option<PathBuf>,
     unblocked: Vec<String>,
@@ -219,13 +220,7 @@ fn refuse_empty(plan: &Plan) -> Result<(), Failure> {
         .hint(format!("'git task drop {slug}' gives the task up")))
 }
 
-fn answer(
-    plan: &Plan,
-    built: &build::Built,
-    validated: bool,
-    checkout: Option<land::Checkout>,
-    dry_run: bool,
-) -> Answer {
+fn answer(plan: &Plan, built: &build::Built, validated: bool, checkout: Option<Checkout>, dry_run: bool) -> Answer {
     Answer {
         task: plan.task.slug.to_string(),
         base: plan.base.clone(),
