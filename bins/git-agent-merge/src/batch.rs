@@ -21,8 +21,8 @@ pub(crate) struct Question {
 pub(crate) enum Reply {
     /// It merges, to this tree.
     Clean(ObjectId),
-    /// It conflicts.
-    Conflict { files: Vec<File>, messages: Vec<Message> },
+    /// It conflicts; the tree holds git's own attempt, with markers.
+    Conflict { tree: ObjectId, files: Vec<File>, messages: Vec<Message> },
     /// Git refused, in these words.
     CouldNotTell(String),
 }
@@ -104,7 +104,7 @@ fn parse_one<'a>(parts: &mut impl Iterator<Item = &'a [u8]>) -> Result<Option<Re
                 }
             }
             let messages = parse_messages(parts)?;
-            Ok(Some(Reply::Conflict { files, messages }))
+            Ok(Some(Reply::Conflict { tree, files, messages }))
         }
         other => Ok(Some(Reply::CouldNotTell(format!("git answered '{}'", other.escape_ascii())))),
     }
@@ -155,7 +155,7 @@ mod tests {
              1\0f\0CONFLICT (contents)\0CONFLICT (content): Merge conflict in f\n\0\01\0{TREE}\0\0"
         );
         let replies = parse(text.as_bytes());
-        let [Reply::Conflict { files, messages }, Reply::Clean(tree)] = &replies[..] else { panic!("{replies:?}") };
+        let [Reply::Conflict { files, messages, .. }, Reply::Clean(tree)] = &replies[..] else { panic!("{replies:?}") };
         assert_eq!((files.len(), files[1].mode, files[1].stage), (2, 0o100_755, 2));
         assert_eq!(messages[1].kind, "CONFLICT (contents)");
         assert_eq!(tree.to_string(), TREE);

@@ -81,7 +81,7 @@ fn status(answer: &Answer) -> Status {
     }
 }
 
-fn refuse_old_git(cx: &Context) -> Result<(), Failure> {
+pub(crate) fn refuse_old_git(cx: &Context) -> Result<(), Failure> {
     let found = cx.git()?.version()?;
     if found >= OLDEST_GIT {
         return Ok(());
@@ -168,7 +168,7 @@ fn judge(git: &Git, question: &Question, reply: &Reply) -> Result<(Verdict, Vec<
     match reply {
         Reply::Clean(_) => Ok((Verdict::Clean, Vec::new(), None)),
         Reply::CouldNotTell(words) => Ok((Verdict::CouldNotTell, Vec::new(), Some(words.clone()))),
-        Reply::Conflict { files, messages } => {
+        Reply::Conflict { files, messages, .. } => {
             let labels = [question.ours.to_string(), question.theirs.to_string()];
             let mut conflicts = conflict::conflicts(files, messages, &labels);
             hunks::fill(git, &mut conflicts)?;

@@ -7,9 +7,9 @@ use clap_complete::CompletionCandidate;
 use shared::app::{self, Global};
 use shared::repository::Repository;
 
-use crate::check;
+use crate::{accept, check, resolve};
 
-/// Say what merges and what conflicts, without touching worktree, index, refs or stash
+/// Say what merges and what conflicts, resolve what does, and never make it worse
 #[derive(Debug, Parser)]
 #[command(name = "git-agent-merge", version, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -22,6 +22,10 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Check(check::Args),
+    Resolve(resolve::Args),
+    Show(accept::ShowArgs),
+    Accept(accept::AcceptArgs),
+    Reject(accept::RejectArgs),
 }
 
 /// Completes the name of an open task or a local branch; silent wherever there is none.

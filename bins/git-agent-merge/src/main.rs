@@ -1,5 +1,6 @@
 //! git-agent-merge: say what merges, before anyone merges it.
 
+mod accept;
 mod answer;
 mod batch;
 mod check;
@@ -9,6 +10,7 @@ mod hunks;
 mod names;
 mod overlap;
 mod quarantine;
+mod resolve;
 mod snapshot;
 
 use std::process::ExitCode;
@@ -22,6 +24,10 @@ fn main() -> ExitCode {
         let cx = Context::open(&cli.global)?;
         match cli.command {
             Command::Check(args) => check::run(&cx, args),
+            Command::Resolve(args) => resolve::run(&cx, args),
+            Command::Show(args) => accept::show(&cx, args),
+            Command::Accept(args) => accept::accept(&cx, args),
+            Command::Reject(args) => accept::reject(&cx, args),
         }
     })
 }

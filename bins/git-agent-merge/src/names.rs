@@ -134,3 +134,8 @@ pub(crate) fn worktree_of(repository: &Repository, side: &Side) -> Result<Option
     let Some(branch) = &side.branch else { return Ok(None) };
     Ok(repository.worktree_of(branch)?.filter(|worktree| worktree.path.exists()))
 }
+
+/// Returns the name of a branch as people write it.
+pub(crate) fn short(name: &str) -> &str {
+    name.strip_prefix("refs/heads/").unwrap_or(name)
+}

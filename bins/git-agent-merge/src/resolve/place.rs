@@ -1,0 +1,222 @@
+//! The worktree of an attempt: made, filled, read back, and removed once all of it is kept.
+//!
+//! Whatever an agent does in it is taken for text: trees are read with an index of ours and with the
+//! repository pinned, so that nothing in the worktree can lead git elsewhere.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use gix::ObjectId;
+use shared::app::Context;
+use shared::failure::Failure;
+use shared::own_folder;
+use shared::process::{self, Git};
+use shared::repository::{Repository, Worktree};
+
+use super::conflicted::{Conflicted, hash};
+use super::store::id;
+use super::text::Labels;
+
+/// In the worktree's git folder, once a merge is laid down; git's own word goes when a person commits.
+const LAID: &str = "agent-merge-laid";
+
+/// The worktree.
+#[derive(Debug)]
+pub(crate) struct Place {
+    worktree: Worktree,
+    /// For indexes of ours.
+    folder: PathBuf,
+}
+
+/// What a worktree holds, compared with what it started from.
+#[derive(Debug)]
+pub(crate) struct Capture {
+    pub(crate) tree: ObjectId,
+    /// Paths that differ from the start.
+    pub(crate) changed: Vec<Vec<u8>>,
+}
+
+impl Place {
+    /// Makes the worktree at a commit, off every branch, and fills it.
+    pub(crate) fn make(cx: &Context, path: &Path, commit: ObjectId, folder: &Path) -> Result<Place, Failure> {
+        own_folder::hide(cx.repository()?.common_dir())?;
+        let words = ["worktree", "add", "--no-checkout", "--detach", "--quiet"].map(OsString::from);
+        cx.git()?.run(words.into_iter().chain([path.as_os_str().to_owned(), commit.to_string().into()]))?;
+        let place = Place::find(cx, path, folder)?.context("the worktree that was just made is not listed")?;
+        place.fill(cx)?;
+        Ok(place)
+    }
+
+    /// Finds a worktree that was made before.
+    pub(crate) fn find(cx: &Context, path: &Path, folder: &Path) -> Result<Option<Place>, Failure> {
+        // Opened anew: the list is older than the worktree.
+        let repository = Repository::open(cx.repository()?.common_dir())?;
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let worktree = repository.worktrees()?.into_iter().find(|worktree| {
+            worktree.path == path || worktree.path == real || worktree.path.canonicalize().is_ok_and(|own| own == real)
+        });
+        Ok(worktree
+            .filter(|worktree| worktree.path.exists())
+            .map(|worktree| Place { worktree, folder: folder.to_owned() }))
+    }
+
+    /// Says whether a merge was laid down in it.
+    pub(crate) fn is_laid(&self) -> Result<bool> {
+        Ok(self.worktree.git_dir.join(LAID).try_exists()?)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.worktree.path
+    }
+
+    /// With git-hydrate what builds are made of comes along; without it git fills in the files alone.
+    fn fill(&self, cx: &Context) -> Result<(), Failure> {
+        if let Some(program) = process::suite_program("git-hydrate") {
+            let mut command = process::command(program);
+            process::scrub(&mut command)
+                .arg("-C")
+                .arg(self.path())
+                .args(["--quiet", "--json"])
+                .current_dir(self.path());
+            if command.output().is_ok_and(|output| output.status.success()) {
+                return Ok(());
+            }
+        }
+        cx.git_in(&self.worktree)?.run(["read-tree", "-m", "-u", "HEAD"])?;
+        Ok(())
+    }
+
+    /// Moves the worktree's own head, off every branch.
+    pub(crate) fn head(&self, cx: &Context, commit: ObjectId) -> Result<(), Failure> {
+        cx.git_in(&self.worktree)?.run(["update-ref", "--no-deref", "HEAD", &commit.to_string()])?;
+        Ok(())
+    }
+
+    /// Lays a half-solved merge down: the files, the stages of what is open, and git's own word that it is a merge.
+    pub(crate) fn lay(
+        &self,
+        cx: &Context,
+        from: ObjectId,
+        start: ObjectId,
+        files: &[Conflicted],
+        theirs: ObjectId,
+        message: &str,
+    ) -> Result<(), Failure> {
+        let git = cx.git_in(&self.worktree)?;
+        git.run(["read-tree", "-m", "-u", &from.to_string(), &start.to_string()])?;
+        let zero = ObjectId::null(start.kind());
+        let mut input: Vec<u8> = Vec::new();
+        for file in files.iter().filter(|file| !file.is_solved()) {
+            let mut line = |head: String| {
+                input.extend_from_slice(head.as_bytes());
+                input.extend_from_slice(file.path());
+                input.push(0);
+            };
+            line(format!("0 {zero} 0\t"));
+            for (stage, side) in file.conflict.stages.iter().enumerate() {
+                if let Some((mode, id)) = side {
+                    line(format!("{mode:o} {id} {}\t", stage + 1));
+                }
+            }
+        }
+        git.feed(["update-index", "-z", "--index-info"], &input)?;
+        let own = &self.worktree.git_dir;
+        for (name, content) in [
+            ("MERGE_HEAD", format!("{theirs}\n")),
+            ("MERGE_MSG", format!("{message}\n")),
+            ("MERGE_MODE", String::new()),
+            (LAID, String::new()),
+        ] {
+            fs::write(own.join(name), content).with_context(|| format!("cannot write '{name}'"))?;
+        }
+        Ok(())
+    }
+
+    /// Reads all files, ignored ones not, as a tree.
+    pub(crate) fn capture(&self, cx: &Context, start: ObjectId) -> Result<Capture, Failure> {
+        let git = self.beside(cx)?;
+        git.run(["add", "--all", "--", ":/"])
+            .with_context(|| format!("cannot read the worktree '{}'", self.path().display()))?;
+        let tree = id(&git.run(["write-tree"])?.text())?;
+        let changed = changed(&git, start, tree)?;
+        Ok(Capture { tree, changed })
+    }
+
+    /// Brings the files from what was captured to another tree.
+    pub(crate) fn switch(&self, cx: &Context, captured: ObjectId, to: ObjectId) -> Result<(), Failure> {
+        let copy = self.index();
+        let git = cx.git_in(&self.worktree)?.env("GIT_INDEX_FILE", &copy);
+        git.run(["read-tree", "-m", "-u", &captured.to_string(), &to.to_string()])?;
+        fs::rename(&copy, self.worktree.git_dir.join("index")).context("cannot replace the index")?;
+        Ok(())
+    }
+
+    fn index(&self) -> PathBuf {
+        self.folder.join("index")
+    }
+
+    fn beside(&self, cx: &Context) -> Result<Git, Failure> {
+        match fs::remove_file(self.index()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(anyhow::Error::from(error).context("cannot remove an old index").into());
+            }
+            Ok(()) | Err(_) => {}
+        }
+        cx.git_beside(&self.worktree, &self.folder)
+    }
+
+    /// Removes it; all of it has to be kept before.
+    pub(crate) fn remove(self, cx: &Context) -> Result<(), Failure> {
+        let words = ["worktree", "remove", "--force", "--force", "--end-of-options"].map(OsString::from);
+        cx.git()?.run(words.into_iter().chain([self.worktree.path.into_os_string()]))?;
+        let _ = fs::remove_file(self.folder.join("index"));
+        Ok(())
+    }
+}
+
+/// Makes the tree that the work starts from: git's own attempt, with what the rules solved.
+pub(crate) fn start(
+    git: &Git,
+    folder: &Path,
+    tree: ObjectId,
+    files: &[Conflicted],
+    labels: Labels<'_>,
+) -> Result<ObjectId, Failure> {
+    let own = tempfile::tempdir_in(folder).context("cannot create a temporary folder")?;
+    let git = git.clone().env("GIT_INDEX_FILE", own.path().join("index"));
+    git.run(["read-tree", &tree.to_string()])?;
+    let mut input: Vec<u8> = Vec::new();
+    for file in files {
+        let (Some(content), Some(mode)) = (file.content(&git, labels)?, file.mode()) else { continue };
+        let id = hash(&git, &content)?;
+        input.extend_from_slice(format!("{mode:o} {id} 0\t").as_bytes());
+        input.extend_from_slice(file.path());
+        input.push(0);
+    }
+    git.feed(["update-index", "-z", "--index-info"], &input)?;
+    Ok(id(&git.run(["write-tree"])?.text())?)
+}
+
+/// Lists the paths in which two trees differ.
+pub(crate) fn changed(git: &Git, from: ObjectId, to: ObjectId) -> Result<Vec<Vec<u8>>> {
+    let words = ["diff-tree", "-r", "-z", "--no-renames", "--name-only", &from.to_string(), &to.to_string()];
+    let listed = git.run(words)?.stdout;
+    Ok(listed.split(|byte| *byte == 0).filter(|path| !path.is_empty()).map(<[u8]>::to_vec).collect())
+}
+
+/// Returns the mode and id that a tree has at a path.
+pub(crate) fn entry(git: &Git, tree: ObjectId, path: &[u8]) -> Result<Option<(u32, ObjectId)>> {
+    let words = ["ls-tree", "-z", "--full-tree", &tree.to_string(), "--"].map(OsString::from);
+    let listed = git.run(words.into_iter().chain([OsString::from_vec(path.to_vec())]))?.stdout;
+    let Some(line) = listed.split(|byte| *byte == 0).next().filter(|line| !line.is_empty()) else { return Ok(None) };
+    let head = String::from_utf8_lossy(line.split(|byte| *byte == b'\t').next().unwrap_or_default()).into_owned();
+    let fields: Vec<&str> = head.split(' ').collect();
+    let [mode, kind, oid] = fields[..] else { return Ok(None) };
+    if kind == "tree" {
+        return Ok(None);
+    }
+    Ok(Some((u32::from_str_radix(mode, 8).context("git names no mode")?, id(oid)?)))
+}

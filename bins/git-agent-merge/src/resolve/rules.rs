@@ -1,0 +1,346 @@
+//! Rules that solve a hunk by its three sides alone; each claims only what it is sure of.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::text::Hunk;
+
+/// A way to solve conflicts without an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Rule {
+    /// Both sides say the same
+    Identical,
+    /// One side changed white space only
+    Whitespace,
+    /// Both sides add import lines
+    Imports,
+    /// Both sides only add lines to a list
+    Union,
+    /// A command makes the file anew
+    Generated,
+    /// What git remembers of an earlier resolution
+    Rerere,
+    /// A merge by the structure of the language
+    Structural,
+}
+
+impl Rule {
+    /// Its name, as in merge.rules.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Rule::Identical => "identical",
+            Rule::Whitespace => "whitespace",
+            Rule::Imports => "imports",
+            Rule::Union => "union",
+            Rule::Generated => "generated",
+            Rule::Rerere => "rerere",
+            Rule::Structural => "structural",
+        }
+    }
+}
+
+/// Solves a hunk by one rule of lines, if that claims it.
+pub(crate) fn solve(rule: Rule, path: &[u8], hunk: &Hunk) -> Option<Vec<u8>> {
+    match rule {
+        Rule::Identical => (hunk.ours == hunk.theirs).then(|| hunk.ours.clone()),
+        Rule::Whitespace => whitespace(path, hunk),
+        Rule::Imports => imports(hunk),
+        Rule::Union => union(hunk),
+        Rule::Generated | Rule::Rerere | Rule::Structural => None,
+    }
+}
+
+/// One side differs from the base, or both from each other, by white space only.
+fn whitespace(path: &[u8], hunk: &Hunk) -> Option<Vec<u8>> {
+    let Hunk { base, ours, theirs, .. } = hunk;
+    let [plain_base, plain_ours, plain_theirs] = [base, ours, theirs].map(|side| without_space(side));
+    // Two sides that add nothing but blank lines are no change of white space within something.
+    if plain_ours.is_empty() && plain_theirs.is_empty() {
+        return None;
+    }
+    let (spaced, other) = if plain_base == plain_ours && !plain_base.is_empty() {
+        (ours, theirs)
+    } else if plain_base == plain_theirs && !plain_base.is_empty() {
+        (theirs, ours)
+    } else if plain_ours == plain_theirs {
+        // The same change, laid out in two ways.
+        let is_laid_out_alike = !means_by_indent(path) || indents(ours) == indents(theirs);
+        return is_laid_out_alike.then(|| ours.clone());
+    } else {
+        return None;
+    };
+    match shift(base, spaced) {
+        Some(Shift::None) => Some(other.clone()),
+        Some(shift) => shift.of(other),
+        None => (!means_by_indent(path)).then(|| other.clone()),
+    }
+}
+
+/// How one side moved all lines to the right or to the left.
+enum Shift {
+    None,
+    In(Vec<u8>),
+    Out(Vec<u8>),
+}
+
+impl Shift {
+    fn of(&self, content: &[u8]) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        for line in content.split_inclusive(|byte| *byte == b'\n') {
+            if line.trim_ascii().is_empty() {
+                out.extend_from_slice(line);
+                continue;
+            }
+            match self {
+                Shift::None => out.extend_from_slice(line),
+                Shift::In(more) => {
+                    out.extend_from_slice(more);
+                    out.extend_from_slice(line);
+                }
+                Shift::Out(less) => out.extend_from_slice(line.strip_prefix(less.as_slice())?),
+            }
+        }
+        Some(out)
+    }
+}
+
+/// Finds the one shift that makes the indentation of the one that of the other.
+fn shift(from: &[u8], to: &[u8]) -> Option<Shift> {
+    let (from, to) = (indents(from), indents(to));
+    if from == to {
+        return Some(Shift::None);
+    }
+    let (first_from, first_to) = (from.first()?, to.first()?);
+    let shift = if let Some(more) = first_to.strip_suffix(first_from.as_slice()) {
+        Shift::In(more.to_vec())
+    } else {
+        Shift::Out(first_from.strip_suffix(first_to.as_slice())?.to_vec())
+    };
+    let fits = from.len() == to.len()
+        && from.iter().zip(&to).all(|(from, to)| match &shift {
+            Shift::None => from == to,
+            Shift::In(more) => [more.as_slice(), from].concat() == *to,
+            Shift::Out(less) => [less.as_slice(), to].concat() == *from,
+        });
+    fits.then_some(shift)
+}
+
+/// What stands before each line that is not blank.
+fn indents(content: &[u8]) -> Vec<Vec<u8>> {
+    let lines = content.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    lines.map(|line| line[..line.len() - line.trim_ascii_start().len()].to_vec()).collect()
+}
+
+/// Languages in which the indentation says what belongs together.
+fn means_by_indent(path: &[u8]) -> bool {
+    let path = String::from_utf8_lossy(path);
+    let path = Path::new(&*path);
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    matches!(
+        extension,
+        "py" | "pyi"
+            | "pyx"
+            | "yaml"
+            | "yml"
+            | "coffee"
+            | "haml"
+            | "pug"
+            | "sass"
+            | "styl"
+            | "nim"
+            | "fs"
+            | "fsx"
+            | "hs"
+            | "elm"
+            | "mk"
+            | "md"
+            | "rst"
+            | "gd"
+            | "slim"
+            | "bzl"
+    ) || name.starts_with("Makefile")
+        || name == "GNUmakefile"
+}
+
+/// The text without white space that no language minds: what is between words, within quotes or between lines stays.
+fn without_space(content: &[u8]) -> Vec<u8> {
+    let mut out: Vec<u8> = Vec::new();
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80;
+    for line in content.split(|byte| *byte == b'\n') {
+        let mut rest = line.trim_ascii();
+        let mut spaced = false;
+        while let Some((&byte, after)) = rest.split_first() {
+            rest = after;
+            if byte.is_ascii_whitespace() {
+                spaced = true;
+                continue;
+            }
+            // A space between two words holds them apart.
+            if spaced && is_word(byte) && out.last().is_some_and(|last| is_word(*last)) {
+                out.push(b' ');
+            }
+            spaced = false;
+            out.push(byte);
+            if matches!(byte, b'"' | b'\'' | b'`')
+                && let Some(end) = closing(rest, byte)
+            {
+                out.extend_from_slice(&rest[..=end]);
+                rest = &rest[end + 1..];
+            }
+        }
+        // Lines that are joined or split may mean something else; blank ones do not count.
+        if !line.trim_ascii().is_empty() {
+            out.push(b'\n');
+        }
+    }
+    out
+}
+
+/// Where a quote that was opened is closed on its line; nothing if it is not, as in "don't".
+fn closing(rest: &[u8], quote: u8) -> Option<usize> {
+    let mut escaped = false;
+    rest.iter().position(|byte| {
+        let is_end = *byte == quote && !escaped;
+        escaped = *byte == b'\\' && !escaped;
+        is_end
+    })
+}
+
+/// Every line of all three sides is an import: what is left of the base and what either side added.
+fn imports(hunk: &Hunk) -> Option<Vec<u8>> {
+    let sides = [&hunk.base, &hunk.ours, &hunk.theirs].map(|side| lines(side));
+    let all_are = sides.iter().flatten().all(|line| is_import(line));
+    if !all_are || sides[1].is_empty() || sides[2].is_empty() {
+        return None;
+    }
+    Some(united(&sides))
+}
+
+fn is_import(line: &[u8]) -> bool {
+    const STARTS: [&str; 12] = [
+        "import ",
+        "from ",
+        "use ",
+        "pub use ",
+        "mod ",
+        "pub mod ",
+        "#include ",
+        "using ",
+        "require ",
+        "require(",
+        "@import ",
+        "export * from ",
+    ];
+    let text = String::from_utf8_lossy(line);
+    let text = text.trim();
+    // One that goes on in the next line cannot be moved by itself.
+    let is_whole = !text.ends_with(['{', '(', ',', '\\'])
+        && text.matches('{').count() == text.matches('}').count()
+        && text.matches('(').count() == text.matches(')').count();
+    is_whole
+        && (STARTS.iter().any(|start| text.starts_with(start))
+            || ((text.starts_with("const ") || text.starts_with("var ")) && text.contains("= require(")))
+}
+
+/// Both sides keep every line of the base and only add some.
+fn union(hunk: &Hunk) -> Option<Vec<u8>> {
+    let sides = [&hunk.base, &hunk.ours, &hunk.theirs].map(|side| lines(side));
+    let keeps = |side: &[&[u8]]| {
+        let mut rest = side.iter();
+        sides[0].iter().all(|line| rest.any(|other| other == line))
+    };
+    // A line that is there twice would be one afterwards.
+    let is_simple = sides.iter().all(|side| side.iter().collect::<HashSet<_>>().len() == side.len());
+    (is_simple && keeps(&sides[1]) && keeps(&sides[2])).then(|| united(&sides))
+}
+
+fn lines(content: &[u8]) -> Vec<&[u8]> {
+    content.split_inclusive(|byte| *byte == b'\n').collect()
+}
+
+/// Our lines, and behind the last one that both have in common what only the other side has; sorted if both were.
+fn united(sides: &[Vec<&[u8]>; 3]) -> Vec<u8> {
+    let [base, ours, theirs] = sides;
+    let gone = |line: &&[u8]| base.contains(line) && !(ours.contains(line) && theirs.contains(line));
+    let mut out: Vec<&[u8]> = ours.iter().copied().filter(|line| !gone(line)).collect();
+    let mut place = 0;
+    for line in theirs.iter().copied().filter(|line| !gone(line)) {
+        match out.iter().position(|other| *other == line) {
+            Some(at) => place = at + 1,
+            None => {
+                // Behind what we added at the same place.
+                let end = out[place.min(out.len())..].iter().position(|other| theirs.contains(other));
+                let at = end.map_or(out.len(), |end| place + end);
+                out.insert(at, line);
+                place = at + 1;
+            }
+        }
+    }
+    let is_sorted = |lines: &[&[u8]]| lines.len() > 1 && lines.is_sorted();
+    if is_sorted(ours) && is_sorted(theirs) {
+        out.sort_unstable();
+    }
+    let mut bytes = out.concat();
+    // The last line of a file may have had no end.
+    if out.iter().any(|line| !line.ends_with(b"\n")) {
+        bytes = out.iter().flat_map(|line| [line.strip_suffix(b"\n").unwrap_or(line), b"\n"].concat()).collect();
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn solved(rule: Rule, path: &str, base: &str, ours: &str, theirs: &str) -> Option<String> {
+        let hunk = Hunk { base: base.into(), ours: ours.into(), theirs: theirs.into(), solution: None };
+        solve(rule, path.as_bytes(), &hunk).map(|bytes| String::from_utf8(bytes).unwrap())
+    }
+
+    #[test]
+    fn white_space_of_one_side_gives_way_to_the_others_change() {
+        let by = |path, base, ours, theirs| solved(Rule::Whitespace, path, base, ours, theirs);
+        assert_eq!(by("a.c", "f(a,b);\n", "f(a, b);\n", "f(a,c);\n").as_deref(), Some("f(a,c);\n"));
+        assert_eq!(by("a.c", "x;  \n", "y;\n", "x;\n").as_deref(), Some("y;\n"));
+        assert_eq!(by("a.c", "x;\ny;\n", "  x;\n  y;\n", "x;\nz;\n").as_deref(), Some("  x;\n  z;\n"), "shifted too");
+        assert_eq!(by("a.py", "x\ny\n", "  x\n  y\n", "x\nz\n").as_deref(), Some("  x\n  z\n"));
+        assert_eq!(by("a.py", "x\ny\n", "x\n  y\n", "x\nz\n"), None, "another meaning");
+        assert_eq!(by("a.c", "x\n", "y( 1 )\n", "y(1)\n").as_deref(), Some("y( 1 )\n"));
+    }
+
+    #[test]
+    fn what_is_more_than_white_space_is_not_touched() {
+        let by = |base, ours, theirs| solved(Rule::Whitespace, "a.c", base, ours, theirs);
+        assert_eq!(by("s = \"a b\";\n", "s = \"ab\";\n", "s = 1;\n"), None, "within quotes");
+        assert_eq!(by("int x;\n", "intx;\n", "int y;\n"), None, "one word from two");
+        assert_eq!(by("a\n", "b\n", "c\n"), None);
+        assert_eq!(by("", "\n", "\n\n"), None);
+        assert_eq!(by("don't  do\n", "don't do\n", "do\n").as_deref(), Some("do\n"), "no quote at all");
+    }
+
+    #[test]
+    fn imports_are_united_and_sorted_where_they_were() {
+        let by = |base, ours, theirs| solved(Rule::Imports, "a.rs", base, ours, theirs);
+        assert_eq!(by("", "use b;\n", "use a;\n").as_deref(), Some("use b;\nuse a;\n"));
+        let sorted = by("use b;\nuse d;\n", "use b;\nuse c;\nuse d;\n", "use a;\nuse b;\nuse d;\n");
+        assert_eq!(sorted.as_deref(), Some("use a;\nuse b;\nuse c;\nuse d;\n"));
+        let removed = by("use b;\nuse d;\n", "use b;\n", "use b;\nuse d;\nuse e;\n");
+        assert_eq!(removed.as_deref(), Some("use b;\nuse e;\n"), "what one side took out stays out");
+        assert_eq!(by("", "use b;\nlet x = 1;\n", "use a;\n"), None);
+        assert_eq!(by("", "use b::{\n", "use a;\n"), None, "a line that goes on");
+    }
+
+    #[test]
+    fn lists_are_united_only_where_both_sides_add() {
+        let by = |base, ours, theirs| solved(Rule::Union, "list", base, ours, theirs);
+        assert_eq!(by("x\n", "x\no\n", "x\nt\n").as_deref(), Some("x\no\nt\n"));
+        assert_eq!(by("x\ny\n", "o\nx\ny\n", "x\ny\nt\n").as_deref(), Some("o\nx\ny\nt\n"));
+        assert_eq!(by("x\n", "o\n", "x\nt\n"), None, "one side took a line out");
+        assert_eq!(by("", "o\no\n", "t\n"), None, "a line twice");
+        assert_eq!(by("", "same\no\n", "same\nt\n").as_deref(), Some("same\no\nt\n"));
+    }
+}
