@@ -3,4 +3,5 @@
 mod check;
 mod dirty;
 mod oracle;
+mod resolve;
 mod untouched;

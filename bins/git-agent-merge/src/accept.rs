@@ -7,7 +7,7 @@ use shared::app::Context;
 use shared::exit::Status;
 use shared::failure::Failure;
 use shared::landing::{Checkout, Landed, Move};
-use shared::output::Foreign;
+use shared::output::{Foreign, escape};
 
 use crate::names::short;
 use crate::resolve::store::{Phase, State, Store, id};
@@ -159,6 +159,6 @@ pub(crate) fn show(cx: &Context, args: ShowArgs) -> Result<Status, Failure> {
             git.run(["diff"].into_iter().chain(fixed).chain([side.as_str(), commit.as_str()]))?
         }
     };
-    cx.output.text(&format!("\n{}", Foreign(&String::from_utf8_lossy(&diff.stdout))))?;
+    cx.output.text(&format!("\n{}", escape(&String::from_utf8_lossy(&diff.stdout))))?;
     Ok(Status::Done)
 }

@@ -317,7 +317,11 @@ impl Attempt<'_> {
             None => {
                 let words = String::from_utf8_lossy(&output.stderr).into_owned();
                 let error: Option<Value> = words.lines().rev().find_map(|line| serde_json::from_str(line).ok());
-                let why = error.and_then(|error| error["error"]["message"].as_str().map(str::to_owned));
+                let error = error.map(|error| error["error"].clone()).unwrap_or_default();
+                if error["kind"] == "no-checks" {
+                    return Ok(Validated::NoChecks);
+                }
+                let why = error["message"].as_str().map(str::to_owned);
                 problems.push(format!("git validate cannot tell: {}", why.unwrap_or(words).trim()));
                 Ok(Validated::No)
             }

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use gix::ObjectId;
 use shared::app::Context;
+use shared::clock;
+use shared::durable;
 use shared::failure::Failure;
 use shared::own_folder;
 use shared::process::{self, Git};
@@ -168,8 +170,26 @@ impl Place {
         cx.git_beside(&self.worktree, &self.folder)
     }
 
+    /// Makes it a worktree of this repository again, if somebody has put a repository of his own in its place.
+    fn mend(&self) -> Result<()> {
+        let link = self.path().join(".git");
+        let is_file = link.symlink_metadata().is_ok_and(|facts| facts.is_file());
+        let points = || durable::read_foreign(&link, 8192).ok().flatten().unwrap_or_default();
+        let wanted = [b"gitdir: ", self.worktree.git_dir.as_os_str().as_encoded_bytes()].concat();
+        if is_file && points().trim_ascii_end() == wanted {
+            return Ok(());
+        }
+        if link.symlink_metadata().is_ok() {
+            // Not ours to throw away.
+            let aside = self.folder.join(format!("replaced-{}", clock::stamp(clock::now())));
+            fs::rename(&link, aside).context("cannot put aside what is in the place of '.git'")?;
+        }
+        fs::write(&link, [wanted.as_slice(), b"\n"].concat()).context("cannot write '.git' again")
+    }
+
     /// Removes it; all of it has to be kept before.
     pub(crate) fn remove(self, cx: &Context) -> Result<(), Failure> {
+        self.mend()?;
         let words = ["worktree", "remove", "--force", "--force", "--end-of-options"].map(OsString::from);
         cx.git()?.run(words.into_iter().chain([self.worktree.path.into_os_string()]))?;
         let _ = fs::remove_file(self.folder.join("index"));

@@ -171,19 +171,6 @@ impl Store {
     }
 }
 
-/// Names all attempts of the repository.
-pub(crate) fn all(cx: &Context) -> Result<Vec<Slug>, Failure> {
-    let entries = match fs::read_dir(parent(cx)?) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(anyhow::Error::from(error).context("cannot list the attempts").into()),
-    };
-    let with_state = entries.flatten().filter(|entry| entry.path().join(FILE).exists());
-    let mut slugs: Vec<Slug> = with_state.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    slugs.sort();
-    Ok(slugs)
-}
-
 fn parent(cx: &Context) -> Result<PathBuf, Failure> {
     Ok(folders::state()?.join("merge").join(cx.repository()?.key()))
 }

@@ -87,7 +87,7 @@ impl Text {
                 Part::Common(bytes) => out.extend_from_slice(bytes),
                 Part::Hunk(Hunk { solution: Some(bytes), .. }) => out.extend_from_slice(bytes),
                 Part::Hunk(hunk) => {
-                    let mut marker = |sign: &str, label: &str| {
+                    let marker = |sign: &str, label: &str| {
                         let space = if label.is_empty() { "" } else { " " };
                         format!("{}{space}{label}\n", sign.repeat(SHOWN_MARKER)).into_bytes()
                     };
