@@ -3,5 +3,6 @@
 mod check;
 mod dirty;
 mod oracle;
+mod rebase;
 mod resolve;
 mod untouched;

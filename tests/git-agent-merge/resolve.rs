@@ -118,7 +118,7 @@ fn a_good_agent_is_offered_shown_and_accepted() {
 fn what_cannot_be_verified_is_not_offered_and_each_failure_is_named() {
     let report = |body: &str| format!("printf '%s' '{body}' > .codex-worker/resolution.json");
     for (name, script, words) in [
-        ("lazy", "git show topic:code > code".to_owned(), "takes the branch's version, and the report does not say so"),
+        ("lazy", "git show topic:code > code".to_owned(), "takes ours, and the report does not say so"),
         (
             "drops a hunk",
             "printf 'fn one() {\\n    start();\\n    work(a, b, c);\\n    end();\\n}\\n' > code".to_owned(),

@@ -7,7 +7,7 @@ use clap_complete::CompletionCandidate;
 use shared::app::{self, Global};
 use shared::repository::Repository;
 
-use crate::{accept, check, resolve};
+use crate::{accept, check, rebase, resolve};
 
 /// Say what merges and what conflicts, resolve what does, and never make it worse
 #[derive(Debug, Parser)]
@@ -26,6 +26,7 @@ pub(crate) enum Command {
     Show(accept::ShowArgs),
     Accept(accept::AcceptArgs),
     Reject(accept::RejectArgs),
+    Rebase(rebase::Args),
 }
 
 /// Completes the name of an open task or a local branch; silent wherever there is none.

@@ -10,6 +10,7 @@ mod hunks;
 mod names;
 mod overlap;
 mod quarantine;
+mod rebase;
 mod resolve;
 mod snapshot;
 
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
             Command::Show(args) => accept::show(&cx, args),
             Command::Accept(args) => accept::accept(&cx, args),
             Command::Reject(args) => accept::reject(&cx, args),
+            Command::Rebase(args) => rebase::run(&cx, args),
         }
     })
 }

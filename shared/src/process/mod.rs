@@ -1,11 +1,13 @@
 //! Programs outside: git through its one door, the suite's own programs, trees of processes.
 
 mod bounded;
+mod commits;
 mod git;
 mod program;
 mod tree;
 
 pub use bounded::run_within;
+pub use commits::{commit_tree, copy_commit};
 pub use git::{Done, Git, Hooks, LOCAL_ENVIRONMENT};
 pub use program::{command, find, keep_out, scrub, suite_program};
 pub use tree::{Identity, boot_id, descendants, end, in_group, marked};

@@ -1,6 +1,5 @@
 //! The resolver: what it is told, and its run through git-worker.
 
-use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -254,26 +253,32 @@ pub(crate) fn name(slug: &Slug) -> String {
     format!("{}{TAIL}", head.trim_end_matches('-'))
 }
 
-/// Stops a job that still works in the worktree.
-pub(crate) fn stop(cx: &Context, worktree: &Path) -> Result<(), Failure> {
-    let Some(program) = process::suite_program("git-worker") else { return Ok(()) };
-    let ask = |words: &[OsString]| -> Result<std::process::Output> {
-        let mut command = process::command(&program);
-        process::scrub(&mut command).args(words).current_dir(cx.folder());
-        command.output().context("cannot start git-worker")
-    };
-    let listed = ask(&["list", "--all", "--json"].map(OsString::from))?;
+/// Names the jobs that still work in a worktree.
+pub(crate) fn live_jobs(cx: &Context, worktree: &Path) -> Result<Vec<String>, Failure> {
+    let Some(program) = process::suite_program("git-worker") else { return Ok(Vec::new()) };
+    let mut command = process::command(program);
+    process::scrub(&mut command).args(["list", "--all", "--json"]).current_dir(cx.folder());
+    let listed = command.output().context("cannot start git-worker")?;
     let said: Value = serde_json::from_slice(&listed.stdout).unwrap_or_default();
     let real = worktree.canonicalize().unwrap_or_else(|_| worktree.to_owned());
-    for job in said["jobs"].as_array().into_iter().flatten() {
+    let is_here = |job: &&Value| {
         let place = Path::new(job["worktree"].as_str().unwrap_or_default());
-        let is_here = place == worktree || place == real;
-        if let (true, Some(false), Some(id)) = (is_here, job["terminal"].as_bool(), job["id"].as_str()) {
-            let done = ask(&["stop", "--quiet", id].map(OsString::from))?;
-            if !done.status.success() {
-                let words = String::from_utf8_lossy(&done.stderr).trim().to_owned();
-                return Err(Failure::could_not("live-job", format!("the job {id} cannot be stopped: {words}")));
-            }
+        (place == worktree || place == real) && job["terminal"].as_bool() == Some(false)
+    };
+    let live = said["jobs"].as_array().into_iter().flatten().filter(is_here);
+    Ok(live.filter_map(|job| job["id"].as_str().map(str::to_owned)).collect())
+}
+
+/// Stops the jobs that still work in a worktree of ours.
+pub(crate) fn stop(cx: &Context, worktree: &Path) -> Result<(), Failure> {
+    for id in live_jobs(cx, worktree)? {
+        let Some(program) = process::suite_program("git-worker") else { return Ok(()) };
+        let mut command = process::command(program);
+        process::scrub(&mut command).args(["stop", "--quiet", &id]).current_dir(cx.folder());
+        let done = command.output().context("cannot start git-worker")?;
+        if !done.status.success() {
+            let words = String::from_utf8_lossy(&done.stderr).trim().to_owned();
+            return Err(Failure::could_not("live-job", format!("the job {id} cannot be stopped: {words}")));
         }
     }
     Ok(())

@@ -8,7 +8,7 @@ use serde_json::Value;
 use shared::app::Context;
 use shared::failure::Failure;
 use shared::output::Foreign;
-use shared::process::{self, Git};
+use shared::process::{self, Git, commit_tree};
 
 use super::agent::{self, Asked, Told};
 use super::conflicted::{self, Conflicted, Merged};
@@ -16,7 +16,7 @@ use super::place::{self, Capture, Place};
 use super::report::{Confidence, Report};
 use super::row::AttemptRow;
 use super::solve::Rules;
-use super::store::{State, Store, id};
+use super::store::{State, Store, Work, id};
 use super::text::Labels;
 use super::verify::{self, Checked, Who};
 use crate::batch::Question;
@@ -77,8 +77,8 @@ impl Attempt<'_> {
     pub(crate) fn solve(&mut self, tree: ObjectId, mut files: Vec<Conflicted>) -> Result<Solved, Failure> {
         self.how.rules.apply(self.cx, &self.git, tree, &mut files)?;
         self.state.files = files.iter().map(verify::row).collect();
-        let (ours, theirs) = (self.state.branch.clone(), self.state.onto.clone());
-        let labels = Labels { ours: crate::names::short(&ours), theirs: crate::names::short(&theirs) };
+        let (ours, theirs) = self.sides();
+        let labels = Labels { ours: &ours, theirs: &theirs };
         let start = place::start(&self.git, self.store.folder(), tree, &files, labels)?;
         self.state.start = Some(start.to_string());
         if files.iter().all(|file| file.is_solved() && file.generated_by.is_none()) {
@@ -139,6 +139,15 @@ impl Attempt<'_> {
         let message = self.message();
         place.lay(self.cx, from, start, files, id(&self.state.theirs)?, &message)?;
         Ok(place)
+    }
+
+    /// How our side and the other are called: in a rebase ours is what is replayed on, as git has it.
+    fn sides(&self) -> (String, String) {
+        let [branch, onto] = [&self.state.branch, &self.state.onto].map(|name| crate::names::short(name).to_owned());
+        match self.state.work {
+            Work::Merge => (branch, onto),
+            Work::Rebase => (onto, branch),
+        }
     }
 
     /// The message of the merge.
@@ -217,8 +226,9 @@ impl Attempt<'_> {
                 if found.code == 0 { id(&found.text())? } else { question.ours }
             }
         };
-        let ours = Told { name: crate::names::short(&self.state.branch), commit: question.ours };
-        let theirs = Told { name: crate::names::short(&self.state.onto), commit: question.theirs };
+        let (ours, theirs) = self.sides();
+        let ours = Told { name: &ours, commit: question.ours };
+        let theirs = Told { name: &theirs, commit: question.theirs };
         agent::prompt(self.cx, &self.git, files, [&ours, &theirs], base, problems)
     }
 
@@ -279,17 +289,22 @@ impl Attempt<'_> {
         Ok(problem)
     }
 
-    /// Asks git-validate about a tree, against what it is merged with.
+    /// Has a result judged; the single commits of a rebase are not.
     fn validate(&self, tree: ObjectId, problems: &mut Vec<String>) -> Result<Validated, Failure> {
-        if !self.how.validates || !problems.is_empty() {
+        if !self.how.validates || !problems.is_empty() || self.state.work == Work::Rebase {
             return Ok(Validated::No);
         }
+        self.judged(tree, problems)
+    }
+
+    /// Asks git-validate about a tree, against the base.
+    pub(crate) fn judged(&self, tree: ObjectId, problems: &mut Vec<String>) -> Result<Validated, Failure> {
         let Some(program) = process::suite_program("git-validate") else {
             self.cx.output.warn("git-validate is not installed, so the result is not validated");
             return Ok(Validated::No);
         };
         let mut command = process::command(program);
-        let (tree, base) = (tree.to_string(), self.state.theirs.clone());
+        let (tree, base) = (tree.to_string(), self.state.base.clone());
         process::scrub(&mut command).args(["--json", "--quiet", "--stage", "complete", "--base", &base, &tree]);
         let output = command.current_dir(self.cx.folder()).output().context("cannot start git-validate")?;
         let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
@@ -347,16 +362,6 @@ impl Attempt<'_> {
 /// The ref under which an attempt is kept.
 pub(crate) fn attempt_ref(slug: &str, number: usize) -> String {
     format!("refs/agent-merge-attempts/{slug}/{number}")
-}
-
-/// Makes a commit, as the user.
-pub(crate) fn commit_tree(git: &Git, tree: ObjectId, parents: &[ObjectId], message: &str) -> Result<ObjectId> {
-    let mut words = vec!["commit-tree".to_owned()];
-    for parent in parents {
-        words.extend(["-p".to_owned(), parent.to_string()]);
-    }
-    words.extend(["-F".into(), "-".into(), tree.to_string()]);
-    id(&git.feed(&words, message.as_bytes())?.text())
 }
 
 /// Merges the state's commits once more; a record of a merge that is clean now is none.

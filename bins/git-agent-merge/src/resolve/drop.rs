@@ -7,9 +7,10 @@ use serde::Serialize;
 use shared::app::Context;
 use shared::exit::Status;
 use shared::failure::Failure;
+use shared::process::commit_tree;
 use shared::slug::Slug;
 
-use super::attempt::{attempt_ref, commit_tree};
+use super::attempt::attempt_ref;
 use super::place::Place;
 use super::store::{Phase, State, Store, Work, id};
 use super::{agent, backup_ref, git_for, open_state, proposal_ref};

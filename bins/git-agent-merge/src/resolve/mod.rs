@@ -4,20 +4,20 @@
 //! outcome is a commit under `refs/agent-merge/<slug>` that `accept` brings in. Whatever cannot be
 //! verified stays where it is for a person, who goes on with `--continue` or gives it up by `--abort`.
 
-mod account;
-mod agent;
+pub(crate) mod account;
+pub(crate) mod agent;
 mod answer;
 pub(crate) mod attempt;
 pub(crate) mod conflicted;
 pub(crate) mod drop;
 pub(crate) mod place;
 mod report;
-mod row;
-mod rules;
-mod solve;
+pub(crate) mod row;
+pub(crate) mod rules;
+pub(crate) mod solve;
 pub(crate) mod store;
 mod text;
-mod verify;
+pub(crate) mod verify;
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use shared::app::Context;
 use shared::clock;
 use shared::exit::Status;
 use shared::failure::Failure;
-use shared::process::Git;
+use shared::process::{Git, commit_tree};
 use shared::slug::Slug;
 
 use crate::batch::Question;
@@ -280,7 +280,7 @@ fn propose(attempt: &mut Attempt<'_>, tree: ObjectId, jobs: &[agent::Ran]) -> Re
     let cx = attempt.cx;
     let parents = [id(&attempt.state.tip)?, id(&attempt.state.base)?];
     let message = format!("{}\n", attempt.message());
-    let commit = attempt::commit_tree(&attempt.git, tree, &parents, &message)?;
+    let commit = commit_tree(&attempt.git, tree, &parents, &message)?;
     answer::note(cx, commit, &attempt.state, jobs)?;
     let name = proposal_ref(attempt.store.slug());
     let words = ["update-ref", "--create-reflog", "-m", "agent-merge: resolve", &name, &commit.to_string()];

@@ -56,6 +56,31 @@ pub(crate) enum Takes {
     Deleted,
 }
 
+/// What became of one commit of a rebase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Step {
+    /// It is there again, on the new base.
+    Replayed,
+    /// It conflicted, and that is solved.
+    Resolved,
+    /// The base has all of it.
+    Empty,
+    /// It conflicts.
+    Conflict,
+    /// Its turn has not come.
+    Waiting,
+}
+
+/// One commit of a rebase.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct StepRow {
+    pub(crate) commit: String,
+    pub(crate) subject: String,
+    pub(crate) step: Step,
+    pub(crate) new: Option<String>,
+}
+
 /// One attempt of an agent, or of a person.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct AttemptRow {
@@ -74,8 +99,8 @@ pub(crate) struct AttemptRow {
 impl fmt::Display for Takes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Takes::Ours => "takes the branch's version",
-            Takes::Theirs => "takes the base's version",
+            Takes::Ours => "takes ours",
+            Takes::Theirs => "takes theirs",
             Takes::Deleted => "deleted",
         })
     }

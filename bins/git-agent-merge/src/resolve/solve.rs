@@ -81,6 +81,12 @@ impl Rules {
         Ok(Rules { on, imports: of("merge.imports")?, union: of("merge.union")?, generated })
     }
 
+    /// None at all: a person does it.
+    pub(crate) fn none() -> Rules {
+        let empty = Gitignore::empty;
+        Rules { on: Vec::new(), imports: empty(), union: empty(), generated: Vec::new() }
+    }
+
     pub(crate) fn generated(&self, name: &str) -> Option<&Generated> {
         self.generated.iter().find(|generated| generated.name == name)
     }

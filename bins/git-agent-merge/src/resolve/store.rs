@@ -12,7 +12,7 @@ use shared::failure::Failure;
 use shared::folders;
 use shared::slug::Slug;
 
-use super::row::{AttemptRow, FileRow};
+use super::row::{AttemptRow, FileRow, StepRow};
 
 const FILE: &str = "state.json";
 const SCHEMA: u32 = 1;
@@ -64,12 +64,9 @@ pub(crate) struct State {
     pub(crate) attempts: Vec<AttemptRow>,
     /// The commit that is proposed.
     pub(crate) proposal: Option<String>,
-    /// Of a rebase: the commits that are still to be replayed, the next first.
+    /// Of a rebase: its commits, the first first.
     #[serde(default)]
-    pub(crate) todo: Vec<String>,
-    /// Of a rebase: how many were replayed.
-    #[serde(default)]
-    pub(crate) done: usize,
+    pub(crate) steps: Vec<StepRow>,
 }
 
 impl State {
@@ -92,8 +89,7 @@ impl State {
             files: Vec::new(),
             attempts: Vec::new(),
             proposal: None,
-            todo: Vec::new(),
-            done: 0,
+            steps: Vec::new(),
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Building what is to land, as objects only.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Context as _;
 use gix::ObjectId;
 use serde_json::json;
 use shared::app::Context;
 use shared::failure::Failure;
 use shared::output::Foreign;
-use shared::process::Git;
+use shared::process::{Git, commit_tree, copy_commit};
 
 use super::{Method, Plan};
 use crate::fields::short_name;
@@ -41,11 +41,11 @@ pub(crate) fn build(cx: &Context, plan: &Plan) -> Result<Built, Failure> {
     let commit = match plan.method {
         Method::Merge => {
             let message = format!("Merge task '{}'\n\n{}", plan.task.slug, plan.task.title);
-            commit_tree(&git, tree, &[plan.old, plan.tip], &message)?
+            commit_tree(&git, tree, &[plan.old, plan.tip], &format!("{message}\n"))?
         }
         Method::Squash => {
             let goal = if plan.task.goal.is_empty() { String::new() } else { format!("\n\n{}", plan.task.goal) };
-            commit_tree(&git, tree, &[plan.old], &format!("{}{goal}", plan.task.title))?
+            commit_tree(&git, tree, &[plan.old], &format!("{}{goal}\n", plan.task.title))?
         }
         Method::Rebase => return replay(cx, &git, plan),
     };
@@ -119,36 +119,4 @@ fn clean_or_refuse(plan: &Plan, merged: Merged) -> Result<ObjectId, Failure> {
             )))
         }
     }
-}
-
-fn commit_tree(git: &Git, tree: ObjectId, parents: &[ObjectId], message: &str) -> Result<ObjectId> {
-    let mut arguments = vec!["commit-tree".to_owned()];
-    for parent in parents {
-        arguments.extend(["-p".to_owned(), parent.to_string()]);
-    }
-    arguments.extend(["-F".into(), "-".into(), tree.to_string()]);
-    let id = git.feed(&arguments, format!("{message}\n").as_bytes())?.text();
-    ObjectId::from_hex(id.as_bytes()).context("'git commit-tree' named no commit")
-}
-
-/// Copies a commit onto another parent: author, dates and message stay, the committer is the user.
-fn copy_commit(git: &Git, commit: ObjectId, tree: ObjectId, parent: ObjectId) -> Result<ObjectId> {
-    let commit = commit.to_string();
-    let facts = git
-        .run([
-            "show",
-            "-s",
-            "--no-notes",
-            "--encoding=UTF-8",
-            "--format=%an%x00%ae%x00%ad%x00%B",
-            "--date=raw",
-            &commit,
-        ])?
-        .text();
-    let fields: Vec<&str> = facts.splitn(4, '\0').collect();
-    let [name, email, date, message] = fields[..] else {
-        bail!("git shows the commit {commit} in a way that cannot be read")
-    };
-    let git = git.clone().env("GIT_AUTHOR_NAME", name).env("GIT_AUTHOR_EMAIL", email).env("GIT_AUTHOR_DATE", date);
-    commit_tree(&git, tree, &[parent], message.trim_end_matches('\n'))
 }

@@ -1,0 +1,419 @@
+//! `git agent-merge rebase`: a branch's commits on its base as it is now.
+//!
+//! They are replayed as objects; a worktree is made only for a commit that conflicts. The branch moves
+//! at the end, by compare-and-swap and with a backup, and the checkout that it has follows.
+
+use std::fmt;
+
+use anyhow::Result;
+use gix::ObjectId;
+use serde::Serialize;
+use shared::app::Context;
+use shared::exit::Status;
+use shared::failure::Failure;
+use shared::landing::{Checkout, Landed, Move};
+use shared::output::Foreign;
+use shared::process::{Git, copy_commit};
+use shared::slug::Slug;
+
+use crate::batch::Question;
+use crate::names::{self, short};
+use crate::quarantine::Quarantine;
+use crate::resolve::attempt::{self, Attempt, How, Solved, Validated};
+use crate::resolve::conflicted::{self, Merged};
+use crate::resolve::place::Place;
+use crate::resolve::row::{AttemptRow, FileRow, Step, StepRow};
+use crate::resolve::solve::Rules;
+use crate::resolve::store::{State, Store, Work, id};
+use crate::resolve::verify::Who;
+use crate::resolve::{self, Means, agent, backup_ref, git_for};
+
+/// Replay a branch's commits on its base, in memory as far as nothing conflicts
+///
+/// The branch and its checkout move at the end, in one step; where it was stays under refs/backup/.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Task or branch; that of the current worktree if not given
+    #[arg(value_name = "branch|task", add = clap_complete::ArgValueCompleter::new(crate::cli::complete_name))]
+    name: Option<String>,
+    /// What to replay it on; the base of the task, or the main branch, if not given
+    #[arg(long, value_name = "base", add = clap_complete::ArgValueCompleter::new(crate::cli::complete_name))]
+    onto: Option<String>,
+    /// Solve conflicts by rules and an agent, as 'resolve' does
+    #[arg(long)]
+    resolve: bool,
+    #[command(flatten)]
+    means: Means,
+    /// Take what a person has made of the worktree that was left, and go on
+    #[arg(long = "continue", conflicts_with_all = ["abort", "status", "onto"])]
+    go_on: bool,
+    /// Give up what was left, after keeping it under refs/backup/
+    #[arg(long, conflicts_with_all = ["status", "onto"])]
+    abort: bool,
+    /// Say where it stands
+    #[arg(long, conflicts_with = "onto")]
+    status: bool,
+    /// Say what would happen and change nothing
+    #[arg(short = 'n', long, conflicts_with_all = ["go_on", "abort", "status"])]
+    dry_run: bool,
+}
+
+/// How it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Outcome {
+    UpToDate,
+    Preview,
+    Open,
+    Rebased,
+    /// Checks do not pass on what agents and rules made of it.
+    Refused,
+}
+
+#[derive(Debug, Serialize)]
+struct Answer {
+    merge: String,
+    outcome: Outcome,
+    branch: String,
+    from: String,
+    /// The commit that the branch has, or would have.
+    to: Option<String>,
+    onto: String,
+    onto_commit: String,
+    steps: Vec<StepRow>,
+    files: Vec<FileRow>,
+    attempts: Vec<AttemptRow>,
+    validated: Option<Validated>,
+    worktree: Option<String>,
+    reason: Option<String>,
+    backup: Option<String>,
+    checkout: Option<Checkout>,
+}
+
+impl Answer {
+    fn of(state: &State, outcome: Outcome) -> Answer {
+        let is_open = outcome == Outcome::Open;
+        Answer {
+            merge: state.slug.clone(),
+            outcome,
+            branch: state.branch.clone(),
+            from: state.tip.clone(),
+            to: None,
+            onto: state.onto.clone(),
+            onto_commit: state.base.clone(),
+            steps: state.steps.clone(),
+            files: if is_open { state.files.clone() } else { Vec::new() },
+            attempts: state.attempts.clone(),
+            validated: None,
+            worktree: state.worktree.as_ref().filter(|_| is_open).map(|path| path.display().to_string()),
+            reason: None,
+            backup: None,
+            checkout: None,
+        }
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (branch, onto) = (Foreign(short(&self.branch)), Foreign(short(&self.onto)));
+        match self.outcome {
+            Outcome::UpToDate => return writeln!(f, "{branch} is on {onto} already"),
+            Outcome::Preview => writeln!(f, "{branch} on {onto} would be:")?,
+            Outcome::Open => writeln!(f, "{branch} is not on {onto} yet")?,
+            Outcome::Rebased => writeln!(f, "{branch} is on {onto} now")?,
+            Outcome::Refused => writeln!(f, "{branch} stays where it was")?,
+        }
+        for row in &self.steps {
+            let step = match row.step {
+                Step::Replayed => "replayed",
+                Step::Resolved => "resolved",
+                Step::Empty => "empty",
+                Step::Conflict => "conflict",
+                Step::Waiting => "waiting",
+            };
+            writeln!(f, "  {step:8}  {}  {}", row.commit.get(..12).unwrap_or(&row.commit), Foreign(&row.subject))?;
+        }
+        self.files.iter().try_for_each(|file| write!(f, "{file}"))?;
+        for attempt in self.attempts.iter().filter(|attempt| !attempt.problems.is_empty()) {
+            let problems = attempt.problems.join("; ");
+            writeln!(f, "  attempt {} by {}: {}", attempt.number, Foreign(&attempt.by), Foreign(&problems))?;
+        }
+        if let Some(reason) = &self.reason {
+            writeln!(f, "  {}", Foreign(reason))?;
+        }
+        if let Some(backup) = &self.backup {
+            let what = if self.outcome == Outcome::Refused { "what was made of it" } else { "where it was" };
+            writeln!(f, "{what} stays as {backup}")?;
+        }
+        if self.outcome != Outcome::Open {
+            return Ok(());
+        }
+        if let Some(worktree) = &self.worktree {
+            writeln!(f, "go on by hand in {}", Foreign(worktree))?;
+        }
+        let slug = &self.merge;
+        writeln!(f, "then: git agent-merge rebase --continue {slug}; or give up: git agent-merge rebase --abort {slug}")
+    }
+}
+
+pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
+    let side = resolve::branch(cx, args.name.as_deref())?;
+    let slug = resolve::slug(&side)?;
+    if args.status {
+        return status(cx, &slug);
+    }
+    if args.abort {
+        return resolve::drop::abort(cx, &slug, Work::Rebase);
+    }
+    let how = if args.resolve { args.means.load(cx)? } else { by_hand() };
+    if args.go_on {
+        return go_on(cx, &how, &slug);
+    }
+    crate::check::refuse_old_git(cx)?;
+    let base = names::base(cx, args.onto.as_deref(), std::slice::from_ref(&side))?;
+    let branch = side.branch.clone().unwrap_or_default();
+    let mut state = State::new(&slug, Work::Rebase, &branch, side.task.as_deref(), side.commit);
+    state.onto = base.name.clone();
+    state.base = base.commit.to_string();
+    state.ours = base.commit.to_string();
+    state.theirs = side.commit.to_string();
+    state.steps = steps(cx, base.commit, side.commit)?;
+    let is_there = cx.git()?.reading().ask(["merge-base", "--is-ancestor", &state.base, &state.tip])?.code == 0;
+    if is_there {
+        state.steps.clear();
+        cx.output.answer(&Answer { to: Some(state.tip.clone()), ..Answer::of(&state, Outcome::UpToDate) })?;
+        return Ok(Status::Done);
+    }
+    if args.dry_run {
+        return preview(cx, state);
+    }
+    refuse_live(cx, &state)?;
+    let store = Store::open(cx, &slug)?;
+    if store.load()?.is_some() {
+        return Err(Failure::could_not("in-progress", format!("an attempt for '{slug}' is there already"))
+            .hint(format!("'git agent-merge resolve --status {slug}' shows it")));
+    }
+    store.save(&state)?;
+    let git = git_for(cx, base.commit)?;
+    replay(Attempt { cx, git, store: &store, state, how: &how })
+}
+
+/// No rule and no agent: what conflicts is for a person.
+fn by_hand() -> How {
+    How { rules: Rules::none(), agent: None, attempts: 0, max_files: 0, max_hunks: 0, validates: false }
+}
+
+/// An agent that still works on the branch would go on from the old commit.
+fn refuse_live(cx: &Context, state: &State) -> Result<(), Failure> {
+    let Some(worktree) = cx.repository()?.worktree_of(&state.branch)? else { return Ok(()) };
+    let Some(job) = agent::live_jobs(cx, &worktree.path)?.into_iter().next() else { return Ok(()) };
+    let message = format!("the job {} still works on '{}'", Foreign(&job), short(&state.branch));
+    Err(Failure::could_not("live-job", message).hint(format!("'git worker wait {job}' waits for its end")))
+}
+
+/// The commits to replay, the first first.
+fn steps(cx: &Context, base: ObjectId, tip: ObjectId) -> Result<Vec<StepRow>, Failure> {
+    let git = cx.git()?.reading();
+    let range = format!("{base}..{tip}");
+    let listed =
+        git.run(["log", "--reverse", "--topo-order", "--no-show-signature", "--format=%H %P%x00%s", "-z", &range])?;
+    let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let mut rows = Vec::new();
+    let mut fields = text.split('\0');
+    while let (Some(ids), Some(subject)) = (fields.next().filter(|ids| !ids.is_empty()), fields.next()) {
+        if ids.split(' ').filter(|id| !id.is_empty()).count() != 2 {
+            let message =
+                format!("'{}' is a merge or a first commit, which is not replayed", ids.get(..12).unwrap_or(ids));
+            return Err(Failure::could_not("merge-commit", message)
+                .hint("'git agent-merge resolve' merges the base into the branch instead"));
+        }
+        let commit = ids.split(' ').next().unwrap_or_default().to_owned();
+        rows.push(StepRow { commit, subject: subject.to_owned(), step: Step::Waiting, new: None });
+    }
+    Ok(rows)
+}
+
+/// What a replay came to.
+enum Replayed {
+    /// All of them; the branch would be at this commit.
+    All(ObjectId),
+    /// The commit of this number conflicts.
+    Stopped { at: usize, tree: ObjectId, files: Vec<conflicted::Conflicted> },
+}
+
+/// Replays what waits, on the state's own commit, as objects.
+fn in_memory(git: &Git, state: &mut State) -> Result<Replayed, Failure> {
+    let mut onto = id(&state.ours)?;
+    for at in 0..state.steps.len() {
+        if state.steps[at].step != Step::Waiting {
+            continue;
+        }
+        let commit = id(&state.steps[at].commit)?;
+        let parent = id(&git.run(["rev-parse", "--verify", &format!("{commit}^")])?.text())?;
+        match conflicted::merge(git, Question { base: Some(parent), ours: onto, theirs: commit })? {
+            Merged::Clean(tree) => onto = copied(git, state, at, tree, onto)?,
+            Merged::Conflicts { tree, files } => {
+                state.steps[at].step = Step::Conflict;
+                state.ours = onto.to_string();
+                state.theirs = commit.to_string();
+                state.ancestor = Some(parent.to_string());
+                return Ok(Replayed::Stopped { at, tree, files });
+            }
+        }
+    }
+    state.ours = onto.to_string();
+    Ok(Replayed::All(onto))
+}
+
+/// Makes the copy of a commit; one that has become empty is left out, as 'git rebase' does.
+fn copied(git: &Git, state: &mut State, at: usize, tree: ObjectId, onto: ObjectId) -> Result<ObjectId> {
+    let row = &mut state.steps[at];
+    let commit = id(&row.commit)?;
+    let old = git.run(["rev-parse", "--verify", &format!("{commit}^{{tree}}"), &format!("{commit}^^{{tree}}")])?.text();
+    let was_empty = old.lines().next() == old.lines().nth(1);
+    let onto_tree = id(&git.run(["rev-parse", "--verify", &format!("{onto}^{{tree}}")])?.text())?;
+    if tree == onto_tree && !was_empty {
+        row.step = Step::Empty;
+        return Ok(onto);
+    }
+    let new = copy_commit(git, commit, tree, onto)?;
+    row.step = if row.step == Step::Conflict { Step::Resolved } else { Step::Replayed };
+    row.new = Some(new.to_string());
+    Ok(new)
+}
+
+fn preview(cx: &Context, mut state: State) -> Result<Status, Failure> {
+    let quarantine = Quarantine::new()?;
+    let git = quarantine.hold(cx, cx.git()?.env("GIT_ATTR_SOURCE", &state.base))?;
+    let replayed = in_memory(&git, &mut state)?;
+    if let Replayed::Stopped { files, .. } = &replayed {
+        state.files = files.iter().map(resolve::verify::row).collect();
+    }
+    let mut answer = Answer::of(&state, Outcome::Preview);
+    answer.files = state.files.clone();
+    // They are thrown away with the rest.
+    answer.steps.iter_mut().for_each(|row| row.new = None);
+    cx.output.answer(&answer)?;
+    Ok(if matches!(replayed, Replayed::All(_)) { Status::Done } else { Status::No })
+}
+
+/// Replays what waits, solves what conflicts as far as that is asked for, and lands the result.
+fn replay(mut attempt: Attempt<'_>) -> Result<Status, Failure> {
+    loop {
+        let git = attempt.git.clone();
+        match in_memory(&git, &mut attempt.state)? {
+            Replayed::All(new) => return land(attempt, new),
+            Replayed::Stopped { at, tree, files } => {
+                let subject = attempt.state.steps[at].subject.clone();
+                let solved = attempt.solve(tree, files)?;
+                if let Some(reason) = take(&mut attempt, at, solved)? {
+                    let reason = if attempt.how.agent.is_some() { reason } else { format!("'{subject}' conflicts") };
+                    attempt.store.save(&attempt.state)?;
+                    attempt
+                        .cx
+                        .output
+                        .answer(&Answer { reason: Some(reason), ..Answer::of(&attempt.state, Outcome::Open) })?;
+                    return Ok(Status::No);
+                }
+            }
+        }
+    }
+}
+
+/// Takes a solved commit over; returns why it is not solved.
+fn take(attempt: &mut Attempt<'_>, at: usize, solved: Solved) -> Result<Option<String>, Failure> {
+    match solved {
+        Solved::Yes { tree, .. } => {
+            let (git, onto) = (attempt.git.clone(), id(&attempt.state.ours)?);
+            let new = copied(&git, &mut attempt.state, at, tree, onto)?;
+            attempt.state.ours = new.to_string();
+            attempt.store.save(&attempt.state)?;
+            Ok(None)
+        }
+        Solved::No(reason) => Ok(Some(reason)),
+    }
+}
+
+fn go_on(cx: &Context, how: &How, slug: &Slug) -> Result<Status, Failure> {
+    let store = Store::open(cx, slug)?;
+    let state = resolve::open_state(&store, Work::Rebase)?;
+    let git = git_for(cx, id(&state.base)?)?;
+    let mut attempt = Attempt { cx, git, store: &store, state, how };
+    let stopped = attempt.state.steps.iter().position(|row| row.step == Step::Conflict);
+    if let Some(at) = stopped {
+        match resolve::left(cx, &attempt)? {
+            Some((place, start)) => {
+                agent::stop(cx, place.path())?;
+                let files = attempt::again(&attempt)?;
+                let solved = attempt.finish(&place, &files, start, Who::Person)?;
+                if let Some(reason) = take(&mut attempt, at, solved)? {
+                    attempt.store.save(&attempt.state)?;
+                    cx.output.answer(&Answer { reason: Some(reason), ..Answer::of(&attempt.state, Outcome::Open) })?;
+                    return Ok(Status::No);
+                }
+            }
+            // It was ended before anything was laid down: this commit comes once more.
+            None => attempt.state.steps[at].step = Step::Waiting,
+        }
+    }
+    replay(attempt)
+}
+
+/// Moves the branch, and the checkout that it has.
+fn land(mut attempt: Attempt<'_>, new: ObjectId) -> Result<Status, Failure> {
+    let cx = attempt.cx;
+    attempt.store.save(&attempt.state)?;
+    let slug: Slug = attempt.store.slug().clone();
+    let was_solved = attempt.state.steps.iter().any(|row| row.step == Step::Resolved);
+    let backup = backup_ref(&slug);
+    let mut answer = Answer::of(&attempt.state, Outcome::Rebased);
+    answer.to = Some(new.to_string());
+    if was_solved && attempt.how.validates {
+        let mut problems = Vec::new();
+        answer.validated = Some(attempt.judged(cx.repository()?.tree_of(new)?, &mut problems)?);
+        if !problems.is_empty() {
+            cx.git()?.setting("core.fsync=reference").run(["update-ref", &backup, &new.to_string()])?;
+            clear(&mut attempt)?;
+            answer.outcome = Outcome::Refused;
+            (answer.reason, answer.backup) = (Some(problems.join("; ")), Some(backup));
+            cx.output.answer(&answer)?;
+            return Ok(Status::No);
+        }
+    }
+    let old = id(&attempt.state.tip)?;
+    let mut also = vec![format!("create {backup} {old}")];
+    also.extend(resolve::drop::refs(cx, &slug)?.into_iter().map(|name| format!("delete {name}")));
+    let reason = format!("agent-merge: rebase {slug}");
+    let step = Move { branch: attempt.state.branch.clone(), old, new, also, reason };
+    match step.land(cx)? {
+        Landed::Moved(checkout) => (answer.checkout, answer.backup) = (checkout, Some(backup)),
+        Landed::Elsewhere => {
+            let branch = short(&attempt.state.branch);
+            return Err(Failure::could_not(
+                "moved",
+                format!("'{branch}' has moved since the rebase began; it is not touched"),
+            )
+            .hint(format!("'git agent-merge rebase --abort {slug}' gives this one up; then begin anew")));
+        }
+    }
+    clear(&mut attempt)?;
+    cx.output.answer(&answer)?;
+    Ok(Status::Done)
+}
+
+/// Removes worktree and record, when everything is in the branch or a backup.
+fn clear(attempt: &mut Attempt<'_>) -> Result<(), Failure> {
+    if let Some(path) = attempt.state.worktree.take()
+        && let Some(place) = Place::find(attempt.cx, &path, attempt.store.folder())?
+    {
+        place.remove(attempt.cx)?;
+    }
+    Ok(attempt.store.clear()?)
+}
+
+fn status(cx: &Context, slug: &Slug) -> Result<Status, Failure> {
+    let store = Store::open(cx, slug)?;
+    let state = resolve::open_state(&store, Work::Rebase)?;
+    cx.output.answer(&Answer::of(&state, Outcome::Open))?;
+    Ok(Status::No)
+}
