@@ -185,3 +185,16 @@ fn a_kill_leaves_nothing_beside_the_users_files() {
         assert_eq!(room.git(&["ls-files", "--others"]), "", "nothing is left beside them");
     }
 }
+
+#[test]
+fn a_dry_run_says_whose_fix_would_run_and_changes_nothing() {
+    let room = room(SMALL);
+    room.write("b.txt", "TWO\n");
+    room.validate(&["--worktree"]).exits(1);
+    let before = room.users();
+    for how in ["--fix", "--fix=suggest"] {
+        room.validate(&[how, "-n"]).succeeds().warns("'small' has failed: its fix would run");
+    }
+    room.is_untouched(&before, "a dry run");
+    assert_eq!(text(&room, "b.txt"), "TWO\n");
+}

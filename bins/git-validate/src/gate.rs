@@ -170,10 +170,13 @@ impl Gate {
     }
 }
 
-/// What the last result of each check on a tree says was reached.
+/// What the newest result of each check on a tree says was reached.
 fn noted_of(cx: &Context, tree: ObjectId) -> Result<Reached, Failure> {
-    let noted = note::read(cx, tree)?.into_iter().filter(|noted| noted.source != Source::Foreign);
-    let last: BTreeMap<String, Line> = noted.map(|noted| (noted.line.check.clone(), noted.line)).collect();
+    let mut noted = note::read(cx, tree)?;
+    noted.retain(|noted| noted.source != Source::Foreign);
+    // In a note that was united with another the last line need not be the newest.
+    noted.sort_by_key(|noted| noted.line.time);
+    let last: BTreeMap<String, Line> = noted.into_iter().map(|noted| (noted.line.check.clone(), noted.line)).collect();
     let mut reached = Reached::default();
     last.values().for_each(|line| reached.add(&line.counts));
     Ok(reached)

@@ -22,6 +22,8 @@ use crate::verdict::Verdict;
 
 /// The policy that reads the message of a commit.
 const MESSAGE_POLICY: &str = "policy:commit-message";
+/// If more commits are new, as with an old history, only the last of each ref is judged.
+const MOST_COMMITS: usize = 64;
 /// A message is not read beyond this many bytes; one with the changes in it may be long.
 const MOST: usize = 16 << 20;
 
@@ -31,8 +33,11 @@ pub(crate) struct HookArgs {
     /// Do nothing in a repository that has no checks
     #[arg(long)]
     where_configured: bool,
-    /// Judge each commit that the remote has not
+    /// Judge the last commit of each ref only
     #[arg(long)]
+    tips: bool,
+    /// What is done anyway; a hook of an older version says so
+    #[arg(long, hide = true)]
     each_commit: bool,
     /// The hook that calls
     hook: Hook,
@@ -59,7 +64,7 @@ pub(crate) fn called(cx: &Context, args: HookArgs) -> Result<Status, Failure> {
         return run::run(cx, run::Args::of(From::staged(), Choice::of(stage)));
     }
     let pushed = pushed()?;
-    for id in if args.each_commit { each(cx, &pushed, args.arguments.first())? } else { tips(cx, &pushed)? } {
+    for id in if args.tips { tips(cx, &pushed)? } else { each(cx, &pushed, args.arguments.first())? } {
         let status = run::run(cx, run::Args::of(From::rev(&id), Choice::of(stage)))?;
         if status != Status::Done {
             return Ok(status);
@@ -144,15 +149,24 @@ fn each(cx: &Context, pushed: &[Pushed], remote: Option<&OsString>) -> Result<Ve
     let is_none = words.len() == 3;
     words.push("--not".to_owned());
     words.extend(pushed.iter().filter_map(|pushed| repository.commit(&pushed.remote_id).ok()).map(|id| id.to_string()));
-    let remote = remote.map(|remote| remote.to_string_lossy()).unwrap_or_default();
-    // The name of a remote, not an address; and no pattern.
-    if !remote.is_empty() && !remote.contains([':', '*', '?', '[', '\\']) && !remote.starts_with(['/', '.']) {
-        words.push(format!("--remotes={remote}"));
+    match remote.map(|remote| remote.to_string_lossy()) {
+        // The name of a remote, not an address; and no pattern.
+        Some(name) if !name.contains([':', '*', '?', '[', '\\']) && !name.starts_with(['/', '.']) => {
+            words.push(format!("--remotes={name}"));
+        }
+        Some(_) => {}
+        // A hook of an older version does not say it.
+        None => words.push("--remotes".to_owned()),
     }
     let mut commits: Vec<String> = match is_none {
         true => Vec::new(),
         false => cx.git()?.reading().run(&words)?.text().lines().map(str::to_owned).collect(),
     };
+    if commits.len() > MOST_COMMITS {
+        let words = format!("{} commits are new there; of each ref only the last is judged", commits.len());
+        cx.output.note(words);
+        return Ok(tips);
+    }
     let is_there = |tip: &String, commits: &[String]| {
         let commit = repository.commit(tip).map(|id| id.to_string());
         commits.iter().any(|known| commit.as_ref().is_ok_and(|commit| commit == known))

@@ -142,6 +142,13 @@ fn run_fix(cx: &Context, mut args: Args, how: Fix) -> Result<Status, Failure> {
     let failed = |name: &str| answer.checks.iter().any(|row| row.name == name && row.status == Some(CheckStatus::Fail));
     let fixable: Vec<&(Check, String)> =
         gate.checks.iter().filter(|(check, _)| !check.fix.is_empty() && failed(&check.name)).collect();
+    if args.dry_run {
+        for (check, _) in fixable {
+            cx.output.note(format!("'{}' has failed: its fix would run", check.name));
+        }
+        print(cx, &args, std::slice::from_ref(&answer))?;
+        return Ok(Status::Done);
+    }
     let mut tree = answer.subject.tree;
     if !fixable.is_empty() {
         let files = Files::of(cx, &answer.subject, &fixable)?;

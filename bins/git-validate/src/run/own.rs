@@ -16,7 +16,7 @@ use shared::repository::{Repository, Scope};
 use crate::subject::Subject;
 
 /// Settings of the user's repository without which its files would look changed.
-const SHARED: &[&str] = &["autocrlf", "eol", "ignorecase", "precomposeunicode", "symlinks"];
+pub(super) const SHARED: &[&str] = &["autocrlf", "eol", "ignorecase", "precomposeunicode", "symlinks"];
 /// Files of the user's repository that say what its history and its files are.
 const FILES: &[&str] = &["shallow", "info/attributes", "info/exclude"];
 /// What a check may know of the user's refs.

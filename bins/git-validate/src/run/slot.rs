@@ -111,12 +111,23 @@ impl Slot {
         remove(&self.tree)?;
         remove(&index)?;
         fs::create_dir(&self.tree).with_context(|| format!("cannot create '{}'", self.tree.display()))?;
-        if seed::fill(cx, subject, &self.tree, &index).is_err() {
+        written::forget(&self.folder);
+        if self.seed(cx, subject, &index).is_err() {
             remove(&self.tree)?;
             remove(&index)?;
             fs::create_dir(&self.tree).with_context(|| format!("cannot create '{}'", self.tree.display()))?;
         }
         self.renew(cx, subject).context("cannot check out the tree for the checks")?;
+        Ok(())
+    }
+
+    /// Fills it from the worktree at hand, and notes by which rules.
+    fn seed(&self, cx: &Context, subject: &Subject, index: &Path) -> Result<()> {
+        seed::fill(cx, subject, &self.tree, index)?;
+        if index.exists() && seed::knows_rules(cx) {
+            let seen = exact::look_after(&self.tree, index, subject.tree.kind())?;
+            written::Rules::of(cx).save(&self.folder, &seen)?;
+        }
         Ok(())
     }
 

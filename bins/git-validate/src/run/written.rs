@@ -10,6 +10,7 @@ use anyhow::Result;
 use sha2::{Digest, Sha256};
 use shared::app::Context;
 use shared::durable::{self, Previous};
+use shared::repository::{Repository, Setting};
 
 use super::exact::Seen;
 
@@ -26,10 +27,8 @@ impl Rules {
     pub(super) fn of(cx: &Context) -> Rules {
         let mut hasher = Sha256::new();
         if let Ok(repository) = cx.repository() {
-            let mut settings = repository.settings("core");
-            settings.retain(|setting| SETTINGS.contains(&setting.key.as_str()));
+            let settings = settings(repository);
             let file = super::ignored::users_file(&settings, "attributesfile", "attributes");
-            settings.extend(repository.settings("filter"));
             for setting in settings {
                 hasher.update(format!("{:?}", (setting.key, setting.value)));
             }
@@ -53,4 +52,17 @@ impl Rules {
     fn with(&self, seen: &Seen) -> Vec<u8> {
         Sha256::digest([self.0.as_slice(), &seen.attributes].concat()).to_vec()
     }
+}
+
+/// The settings that say how files are written.
+pub(super) fn settings(repository: &Repository) -> Vec<Setting> {
+    let mut settings = repository.settings("core");
+    settings.retain(|setting| SETTINGS.contains(&setting.key.as_str()));
+    settings.extend(repository.settings("filter"));
+    settings
+}
+
+/// Forgets by which rules they were, since they are gone.
+pub(super) fn forget(slot: &Path) {
+    let _ = fs::remove_file(slot.join(FILE));
 }
