@@ -183,10 +183,10 @@ impl Repository {
         if gix::validate::reference::name(full_ref.into()).is_err() {
             return Ok(None);
         }
-        let found = self.gix.try_find_reference(full_ref).map_err(|e| anyhow!("{e:#}"));
+        let found = self.gix.try_find_reference(full_ref).map_err(|e| anyhow!(in_words(&e)));
         match found.with_context(|| format!("cannot read the ref '{}'", full_ref.escape_debug()))? {
             Some(mut reference) => {
-                let id = reference.peel_to_id().map_err(|e| anyhow!("{e:#}"));
+                let id = reference.peel_to_id().map_err(|e| anyhow!(in_words(&e)));
                 Ok(Some(id.with_context(|| format!("the ref '{full_ref}' is broken"))?.detach()))
             }
             None => Ok(None),
@@ -359,6 +359,12 @@ fn settings_of(config: &gix::config::File, section: &str) -> Vec<Setting> {
         }
     }
     all
+}
+
+/// Says in words what gix could not do; its longer form is for logs.
+pub fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// gix reads `GIT_CONFIG_COUNT` by itself, but not what `git -c` passes on.

@@ -55,3 +55,31 @@ fn what_was_not_measured_is_not_good() {
     room.user_config("[policies.coverage]\nmin = 101\n");
     room.validate(&[]).exits(128).warns("more than 100 per cent");
 }
+
+#[test]
+fn the_newest_result_of_the_base_counts_wherever_it_stands() {
+    let room = Room::new();
+    let measured = |lines: u32| {
+        room.user_config(&format!(
+            "[policies.coverage]\nmax-drop = 5\n[[checks]]\nname = \"tests\"\noutputs = [\"lcov:out/lcov.info\"]\n\
+             shell = 'mkdir -p out; printf \"SF:a\\nLF:10\\nLH:{lines}\\nend_of_record\\n\" > out/lcov.info'\n"
+        ));
+    };
+    room.write(".gitignore", "/out/\n");
+    room.commit("begin");
+    measured(9);
+    room.validate(&[]).succeeds();
+    measured(5);
+    room.validate(&[]).succeeds();
+    let noted = room.git(&["notes", "--ref=validate", "show", "HEAD^{tree}"]);
+    let turned: Vec<&str> = noted.lines().rev().collect();
+    assert_eq!(turned.len(), 2, "{noted}");
+    let file = room.path().join("turned");
+    std::fs::write(&file, turned.join("\n") + "\n").unwrap();
+    // As bytes: git would strip them otherwise.
+    let blob = room.git(&["hash-object", "-w", file.to_str().unwrap()]);
+    room.git(&["notes", "--ref=validate", "add", "-f", "-C", &blob, "HEAD^{tree}"]);
+    room.write("more", "x\n");
+    room.commit("more");
+    room.validate(&[]).succeeds();
+}

@@ -198,3 +198,20 @@ fn a_dry_run_says_whose_fix_would_run_and_changes_nothing() {
     room.is_untouched(&before, "a dry run");
     assert_eq!(text(&room, "b.txt"), "TWO\n");
 }
+
+#[test]
+fn what_a_killed_run_has_left_is_swept_when_it_is_old() {
+    let room = room(SMALL);
+    let left = |name: &str, age: u64| {
+        let path = room.repo().join(".git").join(name);
+        let time = std::time::SystemTime::now() - std::time::Duration::from_secs(age);
+        fs::File::create(&path).unwrap().set_modified(time).unwrap();
+        path
+    };
+    for words in [&["gc"][..], &["--fix"]] {
+        room.write("a.txt", "ONE\n");
+        let (old, young, other) = (left(".git-validate-a", 7200), left(".git-validate-b", 0), left("other", 7200));
+        room.validate(words).succeeds();
+        assert!(!old.exists() && young.exists() && other.exists(), "{words:?}");
+    }
+}

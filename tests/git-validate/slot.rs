@@ -51,7 +51,7 @@ fn a_slot_holds_the_tree_and_no_more_whatever_was_done_to_it() {
         "echo changed > README",
         "printf 'ONE\\ntwo\\nthree\\n' > README.2 && touch -r README README.2 && cat README.2 > README && touch -r README.2 README && rm README.2",
         "rm README && mkdir README && touch README/x",
-        "rm README && ln -s /etc/passwd README",
+        "rm README && ln -s ../tree/.gitignore README",
         "chmod +x README",
         "mkdir -p a/b && touch a/b/c && chmod 0555 a/b a && chmod 0 a/b/c",
         "chmod 0555 . .codex-agent",
@@ -70,9 +70,13 @@ fn a_slot_holds_the_tree_and_no_more_whatever_was_done_to_it() {
         "cd .. && rm -rf tree",
         "cd .. && rm -rf tree && touch tree",
         "touch \"$(printf 'odd\\nname')\" -- -x && mkfifo pipe",
+        "mkfifo .gitattributes d.gitignore && mkdir e && mkfifo e/.gitignore e/.gitattributes",
+        "rm .gitignore && mkfifo .gitignore",
+        "rm README && mkfifo README",
+        "rm .codex-agent/config.toml && mkfifo .codex-agent/config.toml .codex-agent/.gitignore && echo x > README",
     ] {
         sh(damage);
-        let ran = room.validate(&["--force"]);
+        let ran = room.run("timeout", &["30", "git-validate", "--force"]);
         assert_eq!(ran.code, 0, "after {damage}: {}{}", ran.stdout, ran.stderr);
         room.is_untouched(&users, damage);
     }

@@ -84,7 +84,8 @@ impl Gate {
         keys.save();
         let is_chosen = |policy: &Policy| choice.only.is_empty() || choice.only.contains(&policy.name());
         let chosen = policies.into_iter().filter(is_chosen);
-        let (implicit, asked): (Vec<Policy>, Vec<Policy>) = chosen.partition(Policy::is_implicit);
+        let is_implicit = |policy: &Policy| policy.is_implicit() && choice.only.is_empty();
+        let (implicit, asked): (Vec<Policy>, Vec<Policy>) = chosen.partition(is_implicit);
         gate.implicit = implicit;
         let (reported, asked): (Vec<Policy>, Vec<Policy>) = asked.into_iter().partition(Policy::is_about_reports);
         gate.reported = reported;

@@ -10,6 +10,7 @@ use shared::app::Context;
 use shared::exit::Status;
 use shared::failure::Failure;
 use shared::output::Foreign;
+use shared::repository::in_words;
 
 use crate::note::{self, Noted};
 use crate::verdict::{CheckStatus, Source};
@@ -82,7 +83,7 @@ pub(crate) fn run(cx: &Context, args: Args) -> std::result::Result<Status, Failu
         let commit = repository.commit(id)?;
         let tree = repository.tree_of(commit)?;
         let object =
-            repository.gix.find_commit(commit).map_err(|e| anyhow!("{e:#}")).context("cannot read a commit")?;
+            repository.gix.find_commit(commit).map_err(|e| anyhow!(in_words(&e))).context("cannot read a commit")?;
         let subject = object.message().map(|message| message.summary().to_string()).unwrap_or_default();
         let checks = last(note::read(cx, tree)?);
         commits.push(Row { commit: commit.to_string(), tree: tree.to_string(), subject, checks });

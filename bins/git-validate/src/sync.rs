@@ -154,9 +154,9 @@ fn contains(cx: &Context, history: ObjectId, commit: ObjectId) -> Result<bool> {
 
 /// The notes that change here if theirs are added.
 fn union(repository: &Repository, ours: Option<ObjectId>, theirs: ObjectId) -> Result<note::Changed> {
-    let base = ours.map(|ours| repository.tree_of(ours)).transpose()?;
+    let base = ours.map(|ours| note::root(repository, ours)).transpose()?;
     let mut changed = Vec::new();
-    for file in tree::differing(repository, base, repository.tree_of(theirs)?)? {
+    for file in tree::differing(repository, base, note::root(repository, theirs)?)? {
         let digits: Vec<u8> = file.path.iter().copied().filter(|byte| *byte != b'/').collect();
         // Whatever else somebody keeps there is not ours to take.
         let Ok(id) = ObjectId::from_hex(&digits) else { continue };

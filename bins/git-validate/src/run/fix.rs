@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use gix::ObjectId;
@@ -18,7 +19,7 @@ use serde::Serialize;
 use shared::app::Context;
 use shared::failure::Failure;
 use shared::process::Git;
-use shared::repository::Worktree;
+use shared::repository::{Worktree, in_words};
 
 use super::live::Live;
 use super::pool::{Job, Pool};
@@ -28,6 +29,12 @@ use crate::checks::Check;
 use crate::finding::path_text;
 use crate::subject::{Kind, Subject};
 use crate::tree::{self, File as Entry};
+
+/// What a mended file is called before it is in its place.
+const TEMPORARY: &str = ".git-validate-";
+
+/// A temporary file that is older belongs to nobody any more.
+const STALE: Duration = Duration::from_secs(3600);
 
 /// What `--fix` does with what it has found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -98,6 +105,7 @@ pub(super) fn suggest(cx: &Context, subject: &Subject, tree: ObjectId) -> Result
 pub(super) fn apply(cx: &Context, subject: &Subject, tree: ObjectId) -> Result<(Vec<String>, Vec<Left>), Failure> {
     let repository = cx.repository()?;
     let worktree = crate::subject::own_worktree(repository)?;
+    sweep([worktree.git_dir.as_path()]);
     let git = cx.git_in(&worktree)?;
     let (mut applied, mut left, mut staged) = (Vec::new(), Vec::new(), Vec::new());
     let index = crate::subject::index_file(repository, &worktree);
@@ -151,7 +159,7 @@ fn entry_of(cx: &Context, index: &Path, path: &BStr) -> Result<Option<Entry>> {
     let hash = cx.repository().map_err(anyhow::Error::new)?.gix.object_hash();
     let index = match gix::index::File::at(index, hash, true, gix::index::decode::Options::default()) {
         Ok(index) => index,
-        Err(error) => bail!("cannot read the index: {error:#}"),
+        Err(error) => bail!("cannot read the index: {}", in_words(&error)),
     };
     let entry = index.entry_by_path(path);
     Ok(entry
@@ -160,9 +168,10 @@ fn entry_of(cx: &Context, index: &Path, path: &BStr) -> Result<Option<Entry>> {
 
 fn of_tree(cx: &Context, tree: ObjectId, path: &BStr) -> Result<Option<Entry>> {
     let repository = cx.repository().map_err(anyhow::Error::new)?;
-    let tree = repository.gix.find_tree(tree).map_err(|e| anyhow!("cannot read the tree: {e:#}"))?;
-    let entry =
-        tree.lookup_entry(path.split(|byte| *byte == b'/')).map_err(|e| anyhow!("cannot read the tree: {e:#}"))?;
+    let tree = repository.gix.find_tree(tree).map_err(|e| anyhow!("cannot read the tree: {}", in_words(&e)))?;
+    let entry = tree
+        .lookup_entry(path.split(|byte| *byte == b'/'))
+        .map_err(|e| anyhow!("cannot read the tree: {}", in_words(&e)))?;
     Ok(entry.map(|entry| Entry { path: path.to_owned(), mode: entry.mode(), id: entry.object_id() }))
 }
 
@@ -186,7 +195,7 @@ fn replace(git: &Git, git_dir: &Path, mended: &Mended, place: &Path) -> Result<(
     let device = |path: &Path| path.metadata().map(|facts| facts.dev()).ok();
     let beside = if device(git_dir) == device(folder) { git_dir } else { folder };
     let mut beside =
-        tempfile::Builder::new().prefix(".git-validate-").tempfile_in(beside).context("cannot write beside it")?;
+        tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(beside).context("cannot write beside it")?;
     beside.write_all(&bytes).context("cannot write the mended file")?;
     let mode = mode_of(place, new.mode);
     fs::set_permissions(beside.path(), fs::Permissions::from_mode(mode)).context("cannot set its mode")?;
@@ -248,6 +257,19 @@ fn refuse_links_above(place: &Path, path: &BString) -> Result<()> {
         ensure!(!above.symlink_metadata().is_ok_and(|facts| facts.is_symlink()), "a folder above it is a link");
     }
     Ok(())
+}
+
+/// Removes what a run that was killed has left in git folders.
+pub(crate) fn sweep<'a>(git_dirs: impl IntoIterator<Item = &'a Path>) {
+    let entries = git_dirs.into_iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
+    let is_ours = |entry: &fs::DirEntry| entry.file_name().as_bytes().starts_with(TEMPORARY.as_bytes());
+    let is_stale = |entry: &fs::DirEntry| {
+        let age = entry.metadata().and_then(|facts| facts.modified()).ok().and_then(|time| time.elapsed().ok());
+        age.is_some_and(|age| age > STALE)
+    };
+    for entry in entries.filter(is_ours).filter(is_stale) {
+        let _ = fs::remove_file(entry.path());
+    }
 }
 
 fn mode_of(place: &Path, mode: EntryMode) -> u32 {

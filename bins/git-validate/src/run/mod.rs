@@ -34,7 +34,7 @@ use crate::{note, who};
 
 use child::Ended;
 use files::Files;
-pub(crate) use fix::{Fix, Fixed};
+pub(crate) use fix::{Fix, Fixed, sweep};
 use pool::Job;
 use round::Round;
 

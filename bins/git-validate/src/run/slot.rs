@@ -85,8 +85,7 @@ impl Slot {
     /// Makes the slot hold exactly the subject's tree; from scratch if it cannot be mended.
     pub(super) fn fill(&self, cx: &Context, subject: &Subject) -> Result<(), Failure> {
         let running = self.folder.join("running");
-        let was_killed = running.exists();
-        if was_killed {
+        if running.exists() {
             // A run was killed here; what it started may still write.
             process::end(|| process::marked(&mark(self.marker())), Duration::ZERO);
         }
@@ -98,15 +97,8 @@ impl Slot {
             remove(&index)?;
         }
         let is_folder = self.tree.symlink_metadata().is_ok_and(|facts| facts.is_dir());
-        if is_folder && index.exists() {
-            let swept = if was_killed {
-                exact::strange(&self.tree, &index, subject.tree.kind()).and_then(|strange| self.sweep(&strange))
-            } else {
-                Ok(())
-            };
-            if swept.is_ok() && self.renew(cx, subject).is_ok() {
-                return Ok(());
-            }
+        if is_folder && index.exists() && self.renew(cx, subject).is_ok() {
+            return Ok(());
         }
         remove(&self.tree)?;
         remove(&index)?;
@@ -244,6 +236,9 @@ impl Slot {
     fn mend(&self, cx: &Context, subject: &Subject, rules: &Rules) -> Result<()> {
         let (index, hash) = (self.folder.join("index"), subject.tree.kind());
         let is_new = !index.exists();
+        if !is_new {
+            self.sweep(&exact::strange(&self.tree, &index, hash)?)?;
+        }
         let tree = subject.tree.to_string();
         let git = self.git_for(cx, subject)?;
         // This looks only at the files that differ; the proof is the look at all of them after it.

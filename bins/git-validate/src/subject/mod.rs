@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 use shared::app::Context;
 use shared::failure::Failure;
 use shared::process::Git;
-use shared::repository::{Repository, Worktree};
+use shared::repository::{Repository, Worktree, in_words};
 
 /// Where to take the tree from.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -147,7 +147,8 @@ impl From {
             let (rev, commit) = (rev.to_owned(), head());
             return Ok(Subject { kind: Kind::Tree, rev, commit, tree, base: None, message: None });
         };
-        let commit = repository.gix.find_commit(id).map_err(|e| anyhow!("cannot read the commit {id}: {e:#}"))?;
+        let commit =
+            repository.gix.find_commit(id).map_err(|e| anyhow!("cannot read the commit {id}: {}", in_words(&e)))?;
         let parent = commit.parent_ids().next().map(|parent| repository.tree_of(parent.detach())).transpose();
         // In a shallow repository the parent is not there: nothing to compare with.
         let base = parent.ok().flatten();
