@@ -116,7 +116,9 @@ fn give(path: &Path, rights: u32) -> Result<()> {
         .with_context(|| format!("cannot give the right to write '{}'", path.display()))
 }
 
+/// Opens the index; a link that a check has put there leads to somebody else's.
 fn open(index: &Path, hash: gix::hash::Kind) -> Result<gix::index::File> {
+    ensure!(index.symlink_metadata().is_ok_and(|facts| facts.is_file()), "the index of the slot is gone");
     let options = gix::index::decode::Options::default();
     gix::index::File::at(index, hash, true, options)
         .map_err(|e| anyhow!("cannot read the index of the slot: {}", in_words(&e)))

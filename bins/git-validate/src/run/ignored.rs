@@ -14,7 +14,10 @@ use shared::repository::Setting;
 
 use super::exact::Seen;
 
-const FILE: &str = "ignored";
+pub(super) const FILE: &str = "ignored";
+
+/// The list is not read beyond this many bytes.
+const MOST: usize = 64 << 20;
 
 /// The hash of the rules that are not in the tree.
 #[derive(Debug, Clone)]
@@ -57,7 +60,7 @@ pub(super) fn covers(slot: &Path, top: &Path, rules: &Rules, seen: &Seen) -> boo
     if seen.strange.is_empty() {
         return true;
     }
-    let text = fs::read(slot.join(FILE)).unwrap_or_default();
+    let text = read(slot);
     let Some(list) = text.strip_prefix(rules.with(seen).as_slice()) else { return false };
     let list = List::parse(list);
     seen.strange.iter().all(|path| list.has(top, path))
@@ -65,8 +68,13 @@ pub(super) fn covers(slot: &Path, top: &Path, rules: &Rules, seen: &Seen) -> boo
 
 /// The list as it was kept last, whatever the rules were.
 pub(super) fn kept(slot: &Path) -> Vec<u8> {
-    let text = fs::read(slot.join(FILE)).unwrap_or_default();
+    let text = read(slot);
     text.get(Sha256::output_size()..).unwrap_or_default().to_vec()
+}
+
+/// A check may have put anything there.
+fn read(slot: &Path) -> Vec<u8> {
+    durable::read_foreign(&slot.join(FILE), MOST).ok().flatten().unwrap_or_default()
 }
 
 /// What git has said is ignored.

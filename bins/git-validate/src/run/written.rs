@@ -14,7 +14,7 @@ use shared::repository::{Repository, Setting};
 
 use super::exact::Seen;
 
-const FILE: &str = "written";
+pub(super) const FILE: &str = "written";
 
 /// The settings that say how lines end.
 const SETTINGS: &[&str] = &["autocrlf", "attributesfile", "eol", "symlinks"];
@@ -41,7 +41,8 @@ impl Rules {
 
     /// Says whether the files of a slot were written by these rules.
     pub(super) fn have_written(&self, slot: &Path, seen: &Seen) -> bool {
-        fs::read(slot.join(FILE)).is_ok_and(|kept| kept == self.with(seen))
+        let kept = durable::read_foreign(&slot.join(FILE), 2 * Sha256::output_size()).ok().flatten();
+        kept.is_some_and(|kept| kept == self.with(seen))
     }
 
     /// Keeps that they were.
@@ -60,9 +61,4 @@ pub(super) fn settings(repository: &Repository) -> Vec<Setting> {
     settings.retain(|setting| SETTINGS.contains(&setting.key.as_str()));
     settings.extend(repository.settings("filter"));
     settings
-}
-
-/// Forgets by which rules they were, since they are gone.
-pub(super) fn forget(slot: &Path) {
-    let _ = fs::remove_file(slot.join(FILE));
 }
