@@ -5,14 +5,14 @@
 use std::collections::HashSet;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use shared::app::Context;
 use shared::durable::{self, Previous};
-use shared::repository::Setting;
 
 use super::exact::Seen;
+use crate::user_file;
 
 pub(super) const FILE: &str = "ignored";
 
@@ -27,7 +27,7 @@ impl Rules {
     pub(super) fn of(cx: &Context) -> Rules {
         let mut hasher = Sha256::new();
         if let Ok(repository) = cx.repository() {
-            let users = users_file(&repository.settings("core"), "excludesfile", "ignore");
+            let users = user_file::of(&repository.settings("core"), "excludesfile", "ignore");
             for path in [repository.common_dir().join("info/exclude"), users] {
                 let bytes = fs::read(path).unwrap_or_default();
                 hasher.update((bytes.len() as u64).to_le_bytes());
@@ -39,19 +39,6 @@ impl Rules {
 
     fn with(&self, seen: &Seen) -> Vec<u8> {
         Sha256::digest([self.0.as_slice(), &seen.rules].concat()).to_vec()
-    }
-}
-
-/// The user's own file of rules: the one that the setting names, or the usual one.
-pub(super) fn users_file(settings: &[Setting], key: &str, usual: &str) -> PathBuf {
-    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    let config = std::env::var_os("XDG_CONFIG_HOME").filter(|path| !path.is_empty());
-    match settings.iter().rev().find(|setting| setting.key == key) {
-        Some(setting) => match setting.value.strip_prefix("~/") {
-            Some(rest) => home.join(rest),
-            None => PathBuf::from(&setting.value),
-        },
-        None => config.map_or_else(|| home.join(".config"), PathBuf::from).join("git").join(usual),
     }
 }
 

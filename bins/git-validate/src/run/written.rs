@@ -13,6 +13,7 @@ use shared::durable::{self, Previous};
 use shared::repository::{Repository, Setting};
 
 use super::exact::Seen;
+use crate::user_file;
 
 pub(super) const FILE: &str = "written";
 
@@ -28,7 +29,7 @@ impl Rules {
         let mut hasher = Sha256::new();
         if let Ok(repository) = cx.repository() {
             let settings = settings(repository);
-            let file = super::ignored::users_file(&settings, "attributesfile", "attributes");
+            let file = user_file::of(&settings, "attributesfile", "attributes");
             for setting in settings {
                 hasher.update(format!("{:?}", (setting.key, setting.value)));
             }
