@@ -84,35 +84,19 @@ pub(crate) fn write(cx: &Context, tree: ObjectId, lines: &[Line]) -> Result<(), 
     // First the journal: a line that nobody vouches for is run again, but a hash without a line is nothing.
     Journal::of(cx.repository()?)?.vouch(tree, texts.iter().map(Vec::as_slice))?;
     let added: Vec<Vec<u8>> = texts.into_iter().chain(signature).collect();
-    change(cx, "Verdict by git-validate\n", |old| Ok(vec![(tree, merged(old(tree)?, &added))]))
+    let repository = cx.repository()?;
+    with_lock(repository, || {
+        attempt(cx, |tip| {
+            let old = tip.map(|tip| content(repository, tip, tree)).transpose()?.unwrap_or_default();
+            let parents: Vec<ObjectId> = tip.into_iter().collect();
+            let changed = [(tree, merged(old, &added))];
+            commit(repository, tip, &parents, &changed, "Verdict by git-validate\n").map(Some)
+        })
+    })
 }
 
 /// What a change makes of notes: the new content of each tree that it changes.
 pub(crate) type Changed = Vec<(ObjectId, Vec<u8>)>;
-
-/// Changes notes in one commit, again and again until nobody else has changed them meanwhile.
-///
-/// # Errors
-/// When objects or the ref cannot be written, or `edit` fails.
-pub(crate) fn change(
-    cx: &Context,
-    message: &str,
-    edit: impl Fn(&dyn Fn(ObjectId) -> Result<Vec<u8>>) -> Result<Changed>,
-) -> Result<(), Failure> {
-    let repository = cx.repository()?;
-    with_lock(repository, || {
-        attempt(cx, |tip| {
-            let old = |tree| {
-                Ok(tip.map(|tip| find(repository, tip, tree)).transpose()?.flatten().unwrap_or_default().content)
-            };
-            let changed = edit(&old)?;
-            if changed.is_empty() {
-                return Ok(None);
-            }
-            commit(repository, tip, &tip.into_iter().collect::<Vec<_>>(), &changed, message).map(Some)
-        })
-    })
-}
 
 /// Our own writers queue, so that they need not race.
 pub(crate) fn with_lock<T>(repository: &Repository, body: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
