@@ -109,10 +109,11 @@ pub(super) fn apply(cx: &Context, subject: &Subject, tree: ObjectId) -> Result<(
     let git = cx.git_in(&worktree)?;
     let (mut applied, mut left, mut staged) = (Vec::new(), Vec::new(), Vec::new());
     let index = crate::subject::index_file(repository, &worktree);
+    let entries = open_index(cx, &index)?;
     for mended in mended(cx, subject, tree)? {
         let place = worktree.path.join(OsStr::from_bytes(&mended.path));
         let name = path_text(&mended.path);
-        let in_index = entry_of(cx, &index, mended.path.as_bstr())?;
+        let in_index = entry_of(&entries, mended.path.as_bstr());
         let was_staged = same(in_index.as_ref(), mended.old.as_ref());
         let done = if subject.kind == Kind::Staged && !was_staged {
             Err(anyhow!("what is staged has changed meanwhile"))
@@ -155,15 +156,15 @@ fn same(a: Option<&Entry>, b: Option<&Entry>) -> bool {
     a.map(|entry| (entry.id, entry.mode)) == b.map(|entry| (entry.id, entry.mode))
 }
 
-fn entry_of(cx: &Context, index: &Path, path: &BStr) -> Result<Option<Entry>> {
+fn open_index(cx: &Context, path: &Path) -> Result<gix::index::File> {
     let hash = cx.repository().map_err(anyhow::Error::new)?.gix.object_hash();
-    let index = match gix::index::File::at(index, hash, true, gix::index::decode::Options::default()) {
-        Ok(index) => index,
-        Err(error) => bail!("cannot read the index: {}", in_words(&error)),
-    };
-    let entry = index.entry_by_path(path);
-    Ok(entry
-        .and_then(|entry| Some(Entry { path: path.to_owned(), mode: entry.mode.to_tree_entry_mode()?, id: entry.id })))
+    let index = gix::index::File::at(path, hash, true, gix::index::decode::Options::default());
+    index.map_err(|e| anyhow!("cannot read the index: {}", in_words(&e)))
+}
+
+fn entry_of(index: &gix::index::File, path: &BStr) -> Option<Entry> {
+    let entry = index.entry_by_path(path)?;
+    Some(Entry { path: path.to_owned(), mode: entry.mode.to_tree_entry_mode()?, id: entry.id })
 }
 
 fn of_tree(cx: &Context, tree: ObjectId, path: &BStr) -> Result<Option<Entry>> {
@@ -286,9 +287,10 @@ fn restage(cx: &Context, worktree: &Worktree, index: &Path, mended: &[Mended]) -
     let git = cx.git_beside_index(worktree, index, folder.path()).map_err(anyhow::Error::new)?;
     let git = git.setting("core.splitIndex=false");
     let copy = folder.path().join("index");
+    let entries = open_index(cx, &copy)?;
     let mut input = Vec::new();
     for mended in mended {
-        let now = entry_of(cx, &copy, mended.path.as_bstr())?;
+        let now = entry_of(&entries, mended.path.as_bstr());
         ensure!(same(now.as_ref(), mended.old.as_ref()), "'{}' was staged anew meanwhile", path_text(&mended.path));
         let line = match &mended.new {
             Some(new) => format!("{:o} {}\t", new.mode.value(), new.id),
