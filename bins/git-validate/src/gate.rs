@@ -1,5 +1,6 @@
 //! What is asked of one subject: the checks and policies, each with its key, and what is known of them.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use anyhow::Result;
@@ -68,17 +69,18 @@ impl Gate {
         }
         let wanted = wanted(&checks, choice);
         let scene = scene(cx, subject);
-        let mut files: Option<Vec<File>> = None;
-        let mut list = || -> Result<Vec<File>> {
-            if files.is_none() {
-                files = Some(tree::files(cx.repository().map_err(anyhow::Error::new)?, subject.tree)?);
+        let files: OnceCell<Vec<File>> = OnceCell::new();
+        let list = || -> Result<&[File]> {
+            if let Some(files) = files.get() {
+                return Ok(files);
             }
-            Ok(files.clone().unwrap_or_default())
+            let read = tree::files(cx.repository().map_err(anyhow::Error::new)?, subject.tree)?;
+            Ok(files.get_or_init(|| read))
         };
         let mut keys = Keys::new(cx, subject.base);
         let mut gate = Gate { checks: Vec::new(), policies: Vec::new(), implicit: Vec::new(), reported: Vec::new() };
         for check in checks.into_iter().filter(|check| wanted.contains(&check.name)) {
-            let key = keys.of(&check, &mut list)?;
+            let key = keys.of(&check, &list)?;
             gate.checks.push((check, key));
         }
         keys.save();
