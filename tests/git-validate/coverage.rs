@@ -57,6 +57,24 @@ fn what_was_not_measured_is_not_good() {
 }
 
 #[test]
+fn it_is_judged_where_those_who_report_are_asked() {
+    let room = room("min = 75");
+    let config = std::fs::read_to_string(room.repo().join(".codex-agent/config.toml")).unwrap();
+    room.trusted_config(&format!(
+        "{config}stage = [\"pre-push\"]\n[[checks]]\nname = \"quick\"\ncommand = [\"true\"]\n"
+    ));
+    room.write("reached", "7");
+    room.commit("less");
+    let answer = room.validate(&["--stage", "pre-commit", "--json"]).succeeds().json();
+    assert_eq!(answer["checks"].as_array().unwrap().len(), 1, "{answer}");
+    room.validate(&["--stage", "pre-push"]).exits(1).says("70.00 % of the lines are reached");
+    let answer = room.validate(&["--check", "policy:coverage", "--json"]).exits(1).json();
+    assert_eq!(answer["checks"].as_array().unwrap().len(), 2, "with whom it needs: {answer}");
+    room.trusted_config(&format!("{config}stage = [\"pre-push\"]\n"));
+    room.validate(&["hook", "pre-commit"]).succeeds().prints("");
+}
+
+#[test]
 fn the_newest_result_of_the_base_counts_wherever_it_stands() {
     let room = Room::new();
     let measured = |lines: u32| {

@@ -60,7 +60,10 @@ fn asked_for_alone_it_is_judged() {
     assert_eq!(Room::check(&answer, "policy:policy-change")["status"], "pass");
     room.write(FILE, "[policies.line-length]\nmax = 101\n");
     room.commit("weaker");
-    let answer = room.validate(&words).exits(1).json();
-    assert_eq!(answer["checks"].as_array().unwrap().len(), 1);
-    assert_eq!(Room::check(&answer, "policy:policy-change")["status"], "fail");
+    for words in [&words[..], &["show", "--check", "policy:policy-change", "--json"]] {
+        let answer = room.validate(words).exits(1).json();
+        assert_eq!(answer["checks"].as_array().unwrap().len(), 1);
+        assert_eq!(Room::check(&answer, "policy:policy-change")["status"], "fail");
+    }
+    assert_eq!(room.run("git", &["rev-parse", "-q", "--verify", "refs/notes/validate"]).code, 1, "it is not noted");
 }

@@ -54,7 +54,8 @@ pub(crate) fn called(cx: &Context, args: HookArgs) -> Result<Status, Failure> {
         Hook::PrePush => Stage::PrePush,
     };
     let checks = checks::configured(cx)?;
-    let has_policies = policy::configured(cx)?.iter().any(|policy| !policy.is_implicit());
+    let is_of_its_own = |policy: &policy::Policy| !policy.is_implicit() && !policy.is_about_reports();
+    let has_policies = policy::configured(cx)?.iter().any(is_of_its_own);
     let is_asked = has_policies || checks.iter().any(|check| check.is_of(Some(stage)));
     // Checks of other stages alone are no reason to hold this one up.
     if !is_asked && (args.where_configured || !checks.is_empty()) {
@@ -144,14 +145,21 @@ fn tips(cx: &Context, pushed: &[Pushed]) -> Result<Vec<String>, Failure> {
 fn each(cx: &Context, pushed: &[Pushed], remote: Option<&OsString>) -> Result<Vec<String>, Failure> {
     let repository = cx.repository()?;
     let tips = tips(cx, pushed)?;
-    let mut words: Vec<String> = ["rev-list", "--reverse", "--topo-order"].map(str::to_owned).to_vec();
-    words.extend(tips.iter().filter_map(|id| repository.commit(id).ok()).map(|id| id.to_string()));
-    let is_none = words.len() == 3;
-    words.push("--not".to_owned());
-    words.extend(pushed.iter().filter_map(|pushed| repository.commit(&pushed.remote_id).ok()).map(|id| id.to_string()));
+    // A push may have more refs than fit a command line.
+    let mut input = String::new();
+    for id in tips.iter().filter_map(|id| repository.commit(id).ok()) {
+        input.push_str(&format!("{id}\n"));
+    }
+    let is_none = input.is_empty();
+    for id in pushed.iter().filter_map(|pushed| repository.commit(&pushed.remote_id).ok()) {
+        input.push_str(&format!("^{id}\n"));
+    }
+    let mut words = ["rev-list", "--reverse", "--topo-order", "--stdin", "--not"].map(str::to_owned).to_vec();
     match remote.map(|remote| remote.to_string_lossy()) {
         // The name of a remote, not an address; and no pattern.
-        Some(name) if !name.contains([':', '*', '?', '[', '\\']) && !name.starts_with(['/', '.']) => {
+        Some(name)
+            if !name.is_empty() && !name.contains([':', '*', '?', '[', '\\']) && !name.starts_with(['/', '.']) =>
+        {
             words.push(format!("--remotes={name}"));
         }
         Some(_) => {}
@@ -160,7 +168,7 @@ fn each(cx: &Context, pushed: &[Pushed], remote: Option<&OsString>) -> Result<Ve
     }
     let mut commits: Vec<String> = match is_none {
         true => Vec::new(),
-        false => cx.git()?.reading().run(&words)?.text().lines().map(str::to_owned).collect(),
+        false => cx.git()?.reading().feed(&words, input.as_bytes())?.text().lines().map(str::to_owned).collect(),
     };
     if commits.len() > MOST_COMMITS {
         let words = format!("{} commits are new there; of each ref only the last is judged", commits.len());
