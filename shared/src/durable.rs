@@ -159,7 +159,7 @@ pub enum Previous {
     Drop,
 }
 
-/// Replaces the file at `path` as a whole, durably, readable for this user only.
+/// Replaces the file at `path` as a whole, durably, readable for this user only; a link is replaced, not followed.
 ///
 /// # Errors
 /// When a step fails; then the old content is still there.
@@ -175,8 +175,25 @@ pub fn replace_public(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     replace_file(path, bytes, Previous::Drop, mode)
 }
 
+/// Replaces a file like [`replace`], behind the link if it is one: a user may keep it elsewhere.
+///
+/// Only for files in folders that nobody writes to but the user.
+///
+/// # Errors
+/// When a step fails, then the old content is still there; or the link leads nowhere.
+pub fn replace_behind_link(path: &Path, bytes: &[u8], previous: Previous) -> Result<()> {
+    replace_file(&through_link(path)?, bytes, previous, 0o600)
+}
+
+/// Replaces a file like [`replace_behind_link`], with the mode that a file of a worktree has.
+///
+/// # Errors
+/// As [`replace_behind_link`].
+pub fn replace_public_behind_link(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    replace_file(&through_link(path)?, bytes, Previous::Drop, mode)
+}
+
 fn replace_file(path: &Path, bytes: &[u8], previous: Previous, mode: u32) -> Result<()> {
-    let path = &through_link(path)?;
     let folder = parent(path);
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let write = || -> Result<()> {
@@ -318,7 +335,7 @@ fn open_private(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     options.mode(0o600).custom_flags(OFlags::NOFOLLOW.bits() as i32).open(path)
 }
 
-/// A user may keep the file elsewhere behind a link; then the target is replaced, not the link.
+/// Finds the file behind a link, or the path itself if it is none.
 fn through_link(path: &Path) -> Result<PathBuf> {
     match fs::symlink_metadata(path) {
         Ok(facts) if facts.is_symlink() => {
@@ -350,6 +367,27 @@ mod tests {
         assert_eq!(fs::read_to_string(room.path().join("f.1")).unwrap(), "2");
         assert_eq!(fs::read_dir(room.path()).unwrap().count(), 2);
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn only_who_says_so_writes_behind_a_link() {
+        let room = tempfile::tempdir().unwrap();
+        let (file, link) = (room.path().join("file"), room.path().join("link"));
+        replace(&file, b"old", Previous::Drop).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        replace_behind_link(&link, b"behind", Previous::Drop).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"behind");
+        replace_public_behind_link(&link, b"public", 0o644).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"public");
+        for replace in
+            [|path: &Path| replace(path, b"new", Previous::Drop), |path: &Path| replace_public(path, b"new", 0o644)]
+        {
+            fs::remove_file(&link).unwrap();
+            std::os::unix::fs::symlink(&file, &link).unwrap();
+            replace(&link).unwrap();
+            assert!(link.symlink_metadata().unwrap().is_file());
+            assert_eq!((fs::read(&file).unwrap(), fs::read(&link).unwrap()), (b"public".to_vec(), b"new".to_vec()));
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub fn hide(common_dir: &Path) -> Result<()> {
     content.extend_from_slice(PATTERN.as_bytes());
     content.push(b'\n');
     let mode = fs::metadata(&path).map_or(0o644, |facts| facts.permissions().mode() & 0o777);
-    durable::replace_public(&path, &content, mode)
+    durable::replace_public_behind_link(&path, &content, mode)
 }
 
 fn is_hidden(content: &[u8]) -> bool {

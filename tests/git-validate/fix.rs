@@ -185,3 +185,33 @@ fn a_kill_leaves_nothing_beside_the_users_files() {
         assert_eq!(room.git(&["ls-files", "--others"]), "", "nothing is left beside them");
     }
 }
+
+#[test]
+fn a_dry_run_says_whose_fix_would_run_and_changes_nothing() {
+    let room = room(SMALL);
+    room.write("b.txt", "TWO\n");
+    room.validate(&["--worktree"]).exits(1);
+    let before = room.users();
+    for how in ["--fix", "--fix=suggest"] {
+        room.validate(&[how, "-n"]).succeeds().warns("'small' has failed: its fix would run");
+    }
+    room.is_untouched(&before, "a dry run");
+    assert_eq!(text(&room, "b.txt"), "TWO\n");
+}
+
+#[test]
+fn what_a_killed_run_has_left_is_swept_when_it_is_old() {
+    let room = room(SMALL);
+    let left = |name: &str, age: u64| {
+        let path = room.repo().join(".git").join(name);
+        let time = std::time::SystemTime::now() - std::time::Duration::from_secs(age);
+        fs::File::create(&path).unwrap().set_modified(time).unwrap();
+        path
+    };
+    for words in [&["gc"][..], &["--fix"]] {
+        room.write("a.txt", "ONE\n");
+        let (old, young, other) = (left(".git-validate-a", 7200), left(".git-validate-b", 0), left("other", 7200));
+        room.validate(words).succeeds();
+        assert!(!old.exists() && young.exists() && other.exists(), "{words:?}");
+    }
+}

@@ -50,12 +50,12 @@ fn the_users_configuration_gets_it_and_is_as_before_afterwards() {
     let before = fs::read(gitconfig(&room)).unwrap();
     with_newer(&room, &["install", "--global", "-n"]).succeeds().says("pre-commit  installed");
     assert_eq!(fs::read(gitconfig(&room)).unwrap(), before);
-    let words = ["install", "--global", "--hook", "pre-commit,pre-push", "--each-commit"];
+    let words = ["install", "--global", "--hook", "pre-commit,pre-push", "--tips"];
     with_newer(&room, &words).succeeds().says(".gitconfig  (in git's configuration)");
     let of = |key: &str| room.git(&["config", "--global", "--get-all", key]);
     assert_eq!(of("hook.git-validate-pre-commit.event"), "pre-commit");
     assert_eq!(of("hook.git-validate-pre-commit.command"), "git-validate hook --where-configured pre-commit");
-    let command = "git-validate hook --where-configured --each-commit pre-push";
+    let command = "git-validate hook --where-configured --tips pre-push";
     assert_eq!(of("hook.git-validate-pre-push.command"), command);
     with_newer(&room, &words).succeeds().says("pre-push  present");
     // An install that was interrupted between the two is completed.
@@ -97,7 +97,7 @@ fn git_runs_them_in_every_repository() {
         return skip("hooks of git's configuration as git runs them", "this git is older than 2.54");
     }
     room.git(&["init", "-q", "--bare", "../remote.git"]);
-    room.validate(&["install", "--global", "--hook", "pre-commit,pre-push,commit-msg", "--each-commit"]).succeeds();
+    room.validate(&["install", "--global", "--hook", "pre-commit,pre-push,commit-msg"]).succeeds();
     room.write("bad", "bad\n");
     room.git(&["add", "bad"]);
     room.run("git", &["commit", "-qm", "bad"]).exits(1);

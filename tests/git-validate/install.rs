@@ -237,7 +237,7 @@ fn a_list_of_hooks_is_each_of_them_once() {
     let hooks: Vec<&str> =
         answer["hooks"].as_array().unwrap().iter().map(|row| row["hook"].as_str().unwrap()).collect();
     assert_eq!(hooks, ["pre-commit", "commit-msg", "pre-push"]);
-    room.validate(&["install", "--each-commit"]).exits(129);
+    room.validate(&["install", "--tips"]).exits(129);
     room.validate(&["install", "--local", "--global"]).exits(129);
     let before = room.users();
     room.validate(&["install", "--local", "--hook", "commit-msg"]).succeeds().says("commit-msg  present");
@@ -257,7 +257,7 @@ fn a_message_passes_where_no_policy_reads_it_and_the_other_hook_may_change_it() 
 }
 
 #[test]
-fn each_commit_that_the_remote_has_not_is_judged_if_asked() {
+fn each_commit_that_the_remote_has_not_is_judged_unless_only_the_tips_are_asked_for() {
     let room = with_remote();
     room.git(&["push", "-q", "origin", "main"]);
     room.write("bad", "bad\n");
@@ -266,19 +266,54 @@ fn each_commit_that_the_remote_has_not_is_judged_if_asked() {
     room.commit("good again");
     let path = hook(&room, "pre-push");
     put(&path, b"#!/bin/sh\ncat > ../refs\n", 0o755);
-    room.validate(&["install", "--hook", "pre-push", "--each-commit"]).succeeds();
+    room.validate(&["install", "--hook", "pre-push"]).succeeds();
     room.run("git", &["push", "-q", "origin", "main"]).exits(1);
     assert_eq!(room.runs(), 1, "the oldest first, and only what is new");
     room.run("git", &["push", "-q", "../remote.git", "main:by-address"]).exits(1);
     // The other way of calling takes its place.
-    room.validate(&["install", "--hook", "pre-push"]).succeeds().says("pre-push  installed");
+    room.validate(&["install", "--hook", "pre-push", "--tips"]).succeeds().says("pre-push  installed");
     room.git(&["push", "-q", "origin", "main"]);
     assert!(fs::read_to_string(room.path().join("refs")).unwrap().starts_with("refs/heads/main "));
-    room.validate(&["install", "--hook", "pre-push", "--each-commit"]).succeeds();
+    room.validate(&["install", "--hook", "pre-push"]).succeeds();
     // What the remote has already is judged by its last commit all the same.
     room.git(&["push", "-q", "origin", "main:other"]);
     room.validate(&["uninstall"]).succeeds();
     assert_eq!(facts(&path).0, b"#!/bin/sh\ncat > ../refs\n");
+}
+
+#[test]
+fn a_hook_of_an_older_version_goes_on_working_and_is_taken_out() {
+    let room = with_remote();
+    room.git(&["push", "-q", "origin", "main"]);
+    room.write("bad", "bad\n");
+    room.commit("bad");
+    fs::remove_file(room.repo().join("bad")).unwrap();
+    room.commit("good again");
+    let path = hook(&room, "pre-push");
+    room.validate(&["install", "--hook", "pre-push"]).succeeds();
+    let now = String::from_utf8(facts(&path).0).unwrap();
+    let line = "git-validate hook pre-push \"$@\"";
+    for old in ["git-validate hook pre-push", "git-validate hook --each-commit pre-push \"$@\""] {
+        put(&path, now.replace(line, old).as_bytes(), 0o755);
+        room.run("git", &["push", "-q", "origin", "main"]).exits(1);
+        room.validate(&["install", "--hook", "pre-push"]).succeeds().says("pre-push  installed");
+        assert_eq!(facts(&path).0, now.as_bytes());
+        put(&path, now.replace(line, old).as_bytes(), 0o755);
+        room.validate(&["uninstall"]).succeeds().says("pre-push  removed");
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn of_an_old_history_that_is_pushed_first_only_the_tips_are_judged() {
+    let room = with_remote();
+    for _ in 0..64 {
+        room.git(&["commit", "-q", "--allow-empty", "-m", "one more"]);
+    }
+    room.validate(&["install", "--hook", "pre-push"]).succeeds();
+    let words = "66 commits are new there; of each ref only the last is judged";
+    room.run("git", &["push", "origin", "main"]).succeeds().warns(words);
+    assert_eq!(room.runs(), 1);
 }
 
 #[test]

@@ -178,3 +178,52 @@ fn a_full_disk_is_said_and_stops_nothing_later() {
         None => skip("a full disk", "no mounts can be made here"),
     }
 }
+
+#[test]
+fn broken_notes_are_named_in_plain_words() {
+    let room = Room::with(&[("a", "true")]);
+    room.validate(&[]).succeeds();
+    let git = room.repo().join(".git");
+    let path = git.join("refs/notes/validate");
+    let good = fs::read_to_string(&path).unwrap();
+    let object = |spec: &str| {
+        let id = room.git(&["rev-parse", spec]);
+        git.join("objects").join(&id[..2]).join(&id[2..])
+    };
+    let says = |broken: &str| {
+        for words in [&[][..], &["show"], &["log"], &["gc"]] {
+            if broken == "blob" && words == ["gc"] {
+                continue;
+            }
+            let ran = room.validate(words);
+            assert_eq!(ran.code, 128, "{broken}, {words:?}: {}", ran.stderr);
+            assert!(ran.stderr.contains("refs/notes/validate"), "{broken}, {words:?}: {}", ran.stderr);
+            for debug in ["Message {", "class:", "Decode {", "Caused by", " src/"] {
+                assert!(!ran.stderr.contains(debug), "{broken}, {words:?}: {}", ran.stderr);
+            }
+        }
+    };
+    let blob = format!("{}\n", room.git(&["rev-parse", "HEAD:README"]));
+    for content in [blob.as_str(), "1234567890123456789012345678901234567890\n", "garbage\n", ""] {
+        fs::write(&path, content).unwrap();
+        says(content);
+    }
+    fs::write(&path, &good).unwrap();
+    let folder = room.git(&["ls-tree", "-t", "-r", "--name-only", "refs/notes/validate"]);
+    let names: Vec<&str> = folder.lines().collect();
+    for (name, spec) in [
+        ("tree", "refs/notes/validate^{tree}".to_owned()),
+        ("folder", format!("refs/notes/validate:{}", names[0])),
+        ("blob", format!("refs/notes/validate:{}", names[1])),
+    ] {
+        let path = object(&spec);
+        let bytes = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        says(name);
+        fs::write(&path, "junk").unwrap();
+        says(name);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, bytes).unwrap();
+    }
+    room.validate(&[]).succeeds().says("from its note");
+}

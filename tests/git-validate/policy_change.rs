@@ -49,3 +49,21 @@ fn a_repository_cannot_switch_it_off() {
     let ran = room.validate(&["policy", "list"]).succeeds().warns("may be set by the user only");
     assert!(ran.stdout.contains("policy-change     error"), "{}", ran.stdout);
 }
+
+#[test]
+fn asked_for_alone_it_is_judged() {
+    let room = Room::new();
+    room.write(FILE, "[policies.line-length]\nmax = 100\n");
+    room.commit("settings");
+    let words = ["--check", "policy:policy-change", "--json"];
+    let answer = room.validate(&words).succeeds().json();
+    assert_eq!(Room::check(&answer, "policy:policy-change")["status"], "pass");
+    room.write(FILE, "[policies.line-length]\nmax = 101\n");
+    room.commit("weaker");
+    for words in [&words[..], &["show", "--check", "policy:policy-change", "--json"]] {
+        let answer = room.validate(words).exits(1).json();
+        assert_eq!(answer["checks"].as_array().unwrap().len(), 1);
+        assert_eq!(Room::check(&answer, "policy:policy-change")["status"], "fail");
+    }
+    assert_eq!(room.run("git", &["rev-parse", "-q", "--verify", "refs/notes/validate"]).code, 1, "it is not noted");
+}

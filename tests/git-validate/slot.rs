@@ -51,7 +51,7 @@ fn a_slot_holds_the_tree_and_no_more_whatever_was_done_to_it() {
         "echo changed > README",
         "printf 'ONE\\ntwo\\nthree\\n' > README.2 && touch -r README README.2 && cat README.2 > README && touch -r README.2 README && rm README.2",
         "rm README && mkdir README && touch README/x",
-        "rm README && ln -s /etc/passwd README",
+        "rm README && ln -s ../tree/.gitignore README",
         "chmod +x README",
         "mkdir -p a/b && touch a/b/c && chmod 0555 a/b a && chmod 0 a/b/c",
         "chmod 0555 . .codex-agent",
@@ -70,9 +70,13 @@ fn a_slot_holds_the_tree_and_no_more_whatever_was_done_to_it() {
         "cd .. && rm -rf tree",
         "cd .. && rm -rf tree && touch tree",
         "touch \"$(printf 'odd\\nname')\" -- -x && mkfifo pipe",
+        "mkfifo .gitattributes d.gitignore && mkdir e && mkfifo e/.gitignore e/.gitattributes",
+        "rm .gitignore && mkfifo .gitignore",
+        "rm README && mkfifo README",
+        "rm .codex-agent/config.toml && mkfifo .codex-agent/config.toml .codex-agent/.gitignore && echo x > README",
     ] {
         sh(damage);
-        let ran = room.validate(&["--force"]);
+        let ran = room.run("timeout", &["30", "git-validate", "--force"]);
         assert_eq!(ran.code, 0, "after {damage}: {}{}", ran.stdout, ran.stderr);
         room.is_untouched(&users, damage);
     }
@@ -336,4 +340,38 @@ fn line_ends_that_are_not_as_the_attributes_want_them_are_no_hindrance() {
     room.validate(&["--force"]).succeeds();
     room.configure(&[("changes", "printf 'one\\ntwo\\n' > file.txt")], "");
     room.validate(&[]).exits(1).says("changed files of the tree, in its copy: 'file.txt'");
+}
+
+#[test]
+fn whatever_a_check_puts_in_the_place_of_the_slots_own_files_the_users_stay_as_they_are() {
+    let room = Room::new();
+    room.write("README", "begin\n");
+    let file = room.path().join("victim");
+    let script = format!(
+        "case $(cat README) in begin) exit 0;; esac; for f in $(ls -A ..) snapshot index.lock; do \
+         case $f in tree) continue;; esac; rm -rf \"../$f\"; done; \
+         for f in holds ignored index index.lock lock running snapshot written; do case $(cat README) in \
+         link*) ln -s '{0}' ../$f;; hard*) ln '{0}' ../$f;; pipe*) mkfifo ../$f;; folder*) mkdir -p ../$f/x;; \
+         repo*) ln -s '{1}' ../$f;; esac; done",
+        file.display(),
+        room.repo().join(".git/index").display()
+    );
+    room.configure(&[("put", &script), ("other", "true")], "");
+    room.commit("begin");
+    fs::write(&file, "precious\n").unwrap();
+    room.validate(&[]).succeeds();
+    let run = |words: &[&str]| room.run("timeout", &[&["60", "git-validate"], words].concat());
+    for how in ["link", "hard", "pipe", "folder", "repo"] {
+        room.write("README", &format!("{how}\n"));
+        room.commit(how);
+        let before = room.users();
+        let first = run(&["--json"]);
+        assert!(first.code == 1 || first.code == 0, "{how}: {}", first.stderr);
+        for rev in ["HEAD", "HEAD~1", "HEAD"] {
+            let ran = run(&["--force", "--check", "other", rev]);
+            assert_eq!(ran.code, 0, "{how} {rev}: {}{}", ran.stdout, ran.stderr);
+        }
+        assert_eq!(fs::read_to_string(&file).unwrap(), "precious\n", "{how}");
+        room.is_untouched(&before, how);
+    }
 }

@@ -149,3 +149,22 @@ fn old_logs_go() {
     room.validate(&["gc", "--older-than", "0s"]).succeeds().says("logs of 1 runs dropped");
     assert!(!log.exists());
 }
+
+#[test]
+fn old_results_by_inputs_go_and_of_each_the_newest_stays() {
+    let room = Room::new();
+    room.user_config("[[checks]]\nname = \"a\"\ncommand = [\"true\"]\ninputs = [\"README\"]\n");
+    room.validate(&[]).succeeds();
+    room.validate(&["--force"]).succeeds();
+    let answer = room.validate(&["gc", "-n", "--json"]).succeeds().json();
+    assert_eq!(answer["results"], 1, "the one that was run again");
+    room.validate(&["gc"]).succeeds().says("1 results by inputs dropped");
+    room.validate(&["gc"]).succeeds().says("0 results by inputs dropped");
+    room.write("other", "x\n");
+    room.commit("other");
+    assert_eq!(room.validate(&["--json"]).succeeds().json()["cached"], true);
+    room.validate(&["gc", "--older-than", "0s"]).succeeds().says("1 results by inputs dropped");
+    room.write("other", "y\n");
+    room.commit("other");
+    assert_eq!(room.validate(&["--json"]).succeeds().json()["cached"], false);
+}

@@ -193,7 +193,7 @@ fn write(path: &std::path::Path, layer: Layer, key: &str, value: &toml::Value) -
     let text = document.to_string();
     layer::from_toml(text.as_bytes(), layer, path)?;
     match layer {
-        Layer::User => durable::replace(path, text.as_bytes(), Previous::Drop)?,
+        Layer::User => durable::replace_behind_link(path, text.as_bytes(), Previous::Drop)?,
         _ => durable::replace_public(path, text.as_bytes(), 0o644)?,
     }
     Ok(())

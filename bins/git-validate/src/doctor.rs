@@ -124,7 +124,7 @@ fn notes(cx: &Context, repository: &Repository) -> Vec<Found> {
     let hint = "'git log refs/notes/validate' shows its history; a fetch, or a reflog, may have a good one";
     let read = repository.tip(note::REF).map_err(Failure::from).and_then(|tip| {
         let Some(tip) = tip else { return Ok(()) };
-        repository.tree_of(tip)?;
+        note::root(repository, tip)?;
         match repository.tree("HEAD") {
             Ok(tree) => note::read(cx, tree).map(drop),
             // Before the first commit there is nothing to read.

@@ -1,5 +1,6 @@
 //! What is asked of one subject: the checks and policies, each with its key, and what is known of them.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use anyhow::Result;
@@ -12,7 +13,7 @@ use crate::checks::key::Keys;
 use crate::checks::{self, Check, Stage};
 use crate::journal::Journal;
 use crate::note::{self, Noted};
-use crate::policy::{self, Policy, Reached, Scene};
+use crate::policy::{self, Outcome, Policy, Reached, Scene};
 use crate::subject::Subject;
 use crate::tree::{self, File};
 use crate::verdict::{Answer, Kind, Line, REVIEW, Row, Source, Verdict, judge};
@@ -43,12 +44,14 @@ impl Choice {
 }
 
 /// What is asked of a subject.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Gate {
     pub(crate) checks: Vec<(Check, String)>,
     pub(crate) policies: Vec<(Policy, String)>,
     /// Those that nobody has to ask for; they are told of only if they find something.
     implicit: Vec<Policy>,
+    /// Whether one of those was asked for by its name all the same.
+    is_named: bool,
     /// Those about what checks report.
     reported: Vec<Policy>,
 }
@@ -66,35 +69,41 @@ impl Gate {
             let names = names.collect::<Vec<_>>().join(", ");
             return Err(Failure::usage(format!("there is no check '{}'; there are {names}", unknown.escape_debug())));
         }
-        let wanted = wanted(&checks, choice);
+        let is_named = |policy: &Policy| choice.only.contains(&policy.name());
+        let needs_reports = policies.iter().any(|policy| policy.is_about_reports() && is_named(policy));
+        let wanted = wanted(&checks, choice, needs_reports);
+        // Who is not asked now, at another stage, would have reported the rest.
+        let is_partial = checks.iter().any(|check| check.reports_coverage() && !wanted.contains(&check.name));
         let scene = scene(cx, subject);
-        let mut files: Option<Vec<File>> = None;
-        let mut list = || -> Result<Vec<File>> {
-            if files.is_none() {
-                files = Some(tree::files(cx.repository().map_err(anyhow::Error::new)?, subject.tree)?);
+        let files: OnceCell<Vec<File>> = OnceCell::new();
+        let list = || -> Result<&[File]> {
+            if let Some(files) = files.get() {
+                return Ok(files);
             }
-            Ok(files.clone().unwrap_or_default())
+            let read = tree::files(cx.repository().map_err(anyhow::Error::new)?, subject.tree)?;
+            Ok(files.get_or_init(|| read))
         };
         let mut keys = Keys::new(cx, subject.base);
-        let mut gate = Gate { checks: Vec::new(), policies: Vec::new(), implicit: Vec::new(), reported: Vec::new() };
+        let mut gate = Gate::default();
         for check in checks.into_iter().filter(|check| wanted.contains(&check.name)) {
-            let key = keys.of(&check, &mut list)?;
+            let key = keys.of(&check, &list)?;
             gate.checks.push((check, key));
         }
         keys.save();
-        let is_chosen = |policy: &Policy| choice.only.is_empty() || choice.only.contains(&policy.name());
+        let is_chosen = |policy: &Policy| choice.only.is_empty() || is_named(policy);
         let chosen = policies.into_iter().filter(is_chosen);
         let (implicit, asked): (Vec<Policy>, Vec<Policy>) = chosen.partition(Policy::is_implicit);
+        gate.is_named = !choice.only.is_empty() && !implicit.is_empty();
         gate.implicit = implicit;
         let (reported, asked): (Vec<Policy>, Vec<Policy>) = asked.into_iter().partition(Policy::is_about_reports);
-        gate.reported = reported;
+        gate.reported = if is_partial { Vec::new() } else { reported };
         gate.policies = asked.into_iter().map(|policy| (policy.clone(), policy.key(scene))).collect();
         Ok(gate)
     }
 
     /// Says whether nobody has asked for anything.
     pub(crate) fn is_empty(&self) -> bool {
-        self.checks.is_empty() && self.policies.is_empty() && self.reported.is_empty()
+        self.checks.is_empty() && self.policies.is_empty() && self.reported.is_empty() && !self.is_named
     }
 
     /// What is known: from the note, and of checks that name their inputs from any tree that had them.
@@ -155,25 +164,31 @@ impl Gate {
     /// # Errors
     /// When the trees cannot be read.
     pub(crate) fn watch(&self, cx: &Context, answer: &mut Answer) -> Result<(), Failure> {
-        if self.implicit.is_empty() || !changes_settings(cx, &answer.subject)? {
+        if self.implicit.is_empty() || !(self.is_named || changes_settings(cx, &answer.subject)?) {
             return Ok(());
         }
         let policies: Vec<&Policy> = self.implicit.iter().collect();
         let outcomes = policy::judge(scene(cx, &answer.subject), &policies)?;
-        for (policy, outcome) in policies.iter().zip(outcomes).filter(|(_, outcome)| !outcome.findings.is_empty()) {
+        let is_told = |outcome: &Outcome| self.is_named || !outcome.findings.is_empty();
+        for (policy, outcome) in policies.iter().zip(outcomes).filter(|(_, outcome)| is_told(outcome)) {
             let row = Row::open(&policy.name(), "");
             let (status, findings) = (Some(outcome.status), outcome.findings);
             answer.checks.push(Row { status, findings, source: Some(Source::Own), reason: outcome.reason, ..row });
         }
         answer.verdict = judge(&answer.checks);
+        // It depends on what the user has agreed to, so it is not noted.
+        answer.cached &= !self.is_named;
         Ok(())
     }
 }
 
-/// What the last result of each check on a tree says was reached.
+/// What the newest result of each check on a tree says was reached.
 fn noted_of(cx: &Context, tree: ObjectId) -> Result<Reached, Failure> {
-    let noted = note::read(cx, tree)?.into_iter().filter(|noted| noted.source != Source::Foreign);
-    let last: BTreeMap<String, Line> = noted.map(|noted| (noted.line.check.clone(), noted.line)).collect();
+    let mut noted = note::read(cx, tree)?;
+    noted.retain(|noted| noted.source != Source::Foreign);
+    // In a note that was united with another the last line need not be the newest.
+    noted.sort_by_key(|noted| noted.line.time);
+    let last: BTreeMap<String, Line> = noted.into_iter().map(|noted| (noted.line.check.clone(), noted.line)).collect();
     let mut reached = Reached::default();
     last.values().for_each(|line| reached.add(&line.counts));
     Ok(reached)
@@ -195,10 +210,10 @@ fn is_named(checks: &[Check], policies: &[Policy], name: &str) -> bool {
     checks.iter().any(|check| check.name == name) || policies.iter().any(|policy| policy.name() == name)
 }
 
-/// The names of the checks that are asked: those chosen, of the stage, and what they need.
-fn wanted(checks: &[Check], choice: &Choice) -> Vec<String> {
-    let is_chosen =
-        |check: &&Check| (choice.only.is_empty() || choice.only.contains(&check.name)) && check.is_of(choice.stage);
+/// The names of the checks that are asked: those chosen, of the stage, and what they or the policies about reports need.
+fn wanted(checks: &[Check], choice: &Choice, needs_reports: bool) -> Vec<String> {
+    let is_named = |check: &Check| choice.only.contains(&check.name) || (needs_reports && check.reports_coverage());
+    let is_chosen = |check: &&Check| (choice.only.is_empty() || is_named(check)) && check.is_of(choice.stage);
     let mut wanted: Vec<String> = checks.iter().filter(is_chosen).map(|check| check.name.clone()).collect();
     let mut at = 0;
     while at < wanted.len() {

@@ -18,6 +18,7 @@ use shared::repository::Repository;
 
 use crate::journal::Journal;
 use crate::note::{self, REF};
+use crate::run;
 use crate::verdict::Line;
 
 /// Forget the verdicts on trees that nothing leads to any more, their history, and old logs
@@ -43,14 +44,16 @@ struct Answer {
     dropped: usize,
     /// Runs whose logs go.
     logs: usize,
+    /// Results that go of checks that name their inputs.
+    results: usize,
 }
 
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "notes of {} trees kept, of {} dropped; logs of {} runs dropped",
-            self.kept, self.dropped, self.logs
+            "notes of {} trees kept, of {} dropped; logs of {} runs dropped; {} results by inputs dropped",
+            self.kept, self.dropped, self.logs, self.results
         )
     }
 }
@@ -59,6 +62,10 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     let repository = cx.repository()?;
     let journal = Journal::of(repository)?;
     let mut answer = Answer { logs: logs(&journal.folder().join("logs"), &args), ..Answer::default() };
+    answer.results = journal.prune_inputs(&args)?;
+    if !args.dry_run {
+        run::sweep(repository.worktrees()?.iter().map(|worktree| worktree.git_dir.as_path()));
+    }
     if let Some(tip) = repository.tip(REF)? {
         let living = living(cx, repository)?;
         let stale = note::trees(repository, tip)?;
@@ -133,6 +140,29 @@ fn logs(folder: &Path, args: &Args) -> usize {
 }
 
 impl Journal {
+    /// Drops results by inputs that are old enough and those that a newer one has taken the place of, and counts them.
+    fn prune_inputs(&self, args: &Args) -> Result<usize> {
+        let mut dropped = 0;
+        for shard in fs::read_dir(self.folder().join("inputs")).into_iter().flatten().flatten() {
+            let Some(text) = durable::read(&shard.path())? else { continue };
+            let text = String::from_utf8_lossy(&text);
+            let mut newer = HashSet::new();
+            let mut kept: Vec<&str> = text.lines().rev().collect();
+            let all = kept.len();
+            kept.retain(|line| {
+                let Some((key, result)) = line.split_once(' ') else { return false };
+                let is_young = |line: Line| clock::now().duration_since(line.time).unsigned_abs() < args.older_than;
+                newer.insert(key) && serde_json::from_str(result).is_ok_and(is_young)
+            });
+            dropped += all - kept.len();
+            if kept.len() < all && !args.dry_run {
+                let kept: String = kept.iter().rev().map(|line| format!("{line}\n")).collect();
+                durable::replace(&shard.path(), kept.as_bytes(), durable::Previous::Drop)?;
+            }
+        }
+        Ok(dropped)
+    }
+
     /// Forgets trees whose notes are gone.
     fn forget(&self, trees: &[ObjectId]) -> Result<()> {
         let trees: HashSet<String> = trees.iter().map(ObjectId::to_string).collect();

@@ -10,6 +10,7 @@ use shared::app::Context;
 use shared::exit::Status;
 use shared::failure::Failure;
 use shared::output::Foreign;
+use shared::repository::in_words;
 
 use crate::note::{self, Noted};
 use crate::verdict::{CheckStatus, Source};
@@ -36,11 +37,11 @@ struct Row {
     tree: String,
     subject: String,
     /// The last result of each check and policy, however it was configured then.
-    checks: Vec<Result>,
+    checks: Vec<Last>,
 }
 
 #[derive(Debug, Serialize)]
-struct Result {
+struct Last {
     name: String,
     status: CheckStatus,
     source: Source,
@@ -68,7 +69,7 @@ impl fmt::Display for Answer {
     }
 }
 
-pub(crate) fn run(cx: &Context, args: Args) -> std::result::Result<Status, Failure> {
+pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     let repository = cx.repository()?;
     let rev = args.rev.as_deref().unwrap_or("HEAD");
     let count = format!("--max-count={}", args.max_count);
@@ -82,7 +83,7 @@ pub(crate) fn run(cx: &Context, args: Args) -> std::result::Result<Status, Failu
         let commit = repository.commit(id)?;
         let tree = repository.tree_of(commit)?;
         let object =
-            repository.gix.find_commit(commit).map_err(|e| anyhow!("{e:#}")).context("cannot read a commit")?;
+            repository.gix.find_commit(commit).map_err(|e| anyhow!(in_words(&e))).context("cannot read a commit")?;
         let subject = object.message().map(|message| message.summary().to_string()).unwrap_or_default();
         let checks = last(note::read(cx, tree)?);
         commits.push(Row { commit: commit.to_string(), tree: tree.to_string(), subject, checks });
@@ -92,13 +93,13 @@ pub(crate) fn run(cx: &Context, args: Args) -> std::result::Result<Status, Failu
 }
 
 /// The last word on each check; one that somebody vouches for beats one that nobody does.
-fn last(noted: Vec<Noted>) -> Vec<Result> {
-    let mut found: Vec<Result> = Vec::new();
+fn last(noted: Vec<Noted>) -> Vec<Last> {
+    let mut found: Vec<Last> = Vec::new();
     for Noted { line, source } in noted {
-        let result = Result { name: line.check, status: line.status, source, by: line.by, time: line.time };
+        let result = Last { name: line.check, status: line.status, source, by: line.by, time: line.time };
         match found.iter_mut().find(|known| known.name == result.name) {
             Some(known) => {
-                let rank = |result: &Result| (result.source != Source::Foreign, result.time);
+                let rank = |result: &Last| (result.source != Source::Foreign, result.time);
                 if rank(&result) >= rank(known) {
                     *known = result;
                 }

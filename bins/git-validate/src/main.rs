@@ -23,6 +23,7 @@ mod stat;
 mod subject;
 mod sync;
 mod tree;
+mod user_file;
 mod verdict;
 mod who;
 

@@ -17,7 +17,7 @@ use shared::app::Context;
 use shared::durable::{self, Lock};
 use shared::failure::Failure;
 use shared::folders;
-use shared::repository::Repository;
+use shared::repository::{Repository, in_words};
 
 use crate::journal::{self, Journal};
 use crate::verdict::{Line, Source};
@@ -84,35 +84,19 @@ pub(crate) fn write(cx: &Context, tree: ObjectId, lines: &[Line]) -> Result<(), 
     // First the journal: a line that nobody vouches for is run again, but a hash without a line is nothing.
     Journal::of(cx.repository()?)?.vouch(tree, texts.iter().map(Vec::as_slice))?;
     let added: Vec<Vec<u8>> = texts.into_iter().chain(signature).collect();
-    change(cx, "Verdict by git-validate\n", |old| Ok(vec![(tree, merged(old(tree)?, &added))]))
+    let repository = cx.repository()?;
+    with_lock(repository, || {
+        attempt(cx, |tip| {
+            let old = tip.map(|tip| content(repository, tip, tree)).transpose()?.unwrap_or_default();
+            let parents: Vec<ObjectId> = tip.into_iter().collect();
+            let changed = [(tree, merged(old, &added))];
+            commit(repository, tip, &parents, &changed, "Verdict by git-validate\n").map(Some)
+        })
+    })
 }
 
 /// What a change makes of notes: the new content of each tree that it changes.
 pub(crate) type Changed = Vec<(ObjectId, Vec<u8>)>;
-
-/// Changes notes in one commit, again and again until nobody else has changed them meanwhile.
-///
-/// # Errors
-/// When objects or the ref cannot be written, or `edit` fails.
-pub(crate) fn change(
-    cx: &Context,
-    message: &str,
-    edit: impl Fn(&dyn Fn(ObjectId) -> Result<Vec<u8>>) -> Result<Changed>,
-) -> Result<(), Failure> {
-    let repository = cx.repository()?;
-    with_lock(repository, || {
-        attempt(cx, |tip| {
-            let old = |tree| {
-                Ok(tip.map(|tip| find(repository, tip, tree)).transpose()?.flatten().unwrap_or_default().content)
-            };
-            let changed = edit(&old)?;
-            if changed.is_empty() {
-                return Ok(None);
-            }
-            commit(repository, tip, &tip.into_iter().collect::<Vec<_>>(), &changed, message).map(Some)
-        })
-    })
-}
 
 /// Our own writers queue, so that they need not race.
 pub(crate) fn with_lock<T>(repository: &Repository, body: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
@@ -157,12 +141,13 @@ pub(crate) fn attempt(
 
 /// A symbolic ref would have us write to somebody's branch, and a commit's parents are commits.
 fn refuse_odd(repository: &Repository, tip: Option<ObjectId>) -> Result<(), Failure> {
-    let reference = repository.gix.try_find_reference(REF).map_err(|e| anyhow!("cannot read '{REF}': {e:#}"))?;
+    let reference =
+        repository.gix.try_find_reference(REF).map_err(|e| anyhow!("cannot read '{REF}': {}", in_words(&e)))?;
     if let Some(gix::refs::Target::Symbolic(target)) = reference.map(|reference| reference.inner.target) {
         let words = format!("'{REF}' is a symbolic ref to '{}', and nothing is written through it", target.as_bstr());
         return Err(Failure::could_not("notes", words));
     }
-    let kind = |id| repository.gix.find_header(id).map(|header| header.kind()).map_err(|e| anyhow!("{e:#}"));
+    let kind = |id| repository.gix.find_header(id).map(|header| header.kind()).map_err(|e| anyhow!(in_words(&e)));
     match tip {
         Some(id) if kind(id)? != gix::objs::Kind::Commit => {
             Err(Failure::could_not("notes", format!("the notes '{id}' are no commit")))
@@ -188,19 +173,32 @@ struct Found {
 
 /// Finds the note wherever git may have put it: flat, or below one or two levels of folders.
 fn find(repository: &Repository, notes: ObjectId, tree: ObjectId) -> Result<Option<Found>> {
-    let root = repository.gix.find_object(notes).and_then(|object| object.peel_to_tree()).map_err(|e| anyhow!("{e:#}"));
-    let root = root.with_context(|| format!("'{REF}' is broken"))?;
+    let root = root(repository, notes)?;
+    let root = repository.gix.find_tree(root).map_err(|e| anyhow!(in_words(&e))).with_context(broken)?;
     let hex = tree.to_string();
     for path in
         [format!("{}/{}", &hex[..2], &hex[2..]), hex.clone(), format!("{}/{}/{}", &hex[..2], &hex[2..4], &hex[4..])]
     {
-        let entry = root.lookup_entry_by_path(&path).map_err(|e| anyhow!("'{REF}' is broken: {e:#}"))?;
+        let entry = root.lookup_entry_by_path(&path).map_err(|e| anyhow!(in_words(&e))).with_context(broken)?;
         if let Some(entry) = entry.filter(|entry| entry.mode().is_blob()) {
-            let blob = entry.object().map_err(|e| anyhow!("'{REF}' is broken: {e:#}"))?;
+            let blob = entry.object().map_err(|e| anyhow!(in_words(&e))).with_context(broken)?;
             return Ok(Some(Found { path: Some(path), content: blob.data.clone() }));
         }
     }
     Ok(None)
+}
+
+fn broken() -> String {
+    format!("'{REF}' is broken")
+}
+
+/// Finds the tree that holds the notes.
+///
+/// # Errors
+/// When what the ref leads to holds none.
+pub(crate) fn root(repository: &Repository, notes: ObjectId) -> Result<ObjectId> {
+    let root = repository.gix.find_object(notes).and_then(|object| object.peel_to_tree());
+    root.map(|root| root.id).map_err(|e| anyhow!(in_words(&e))).with_context(broken)
 }
 
 /// Lists the trees that have notes.
@@ -208,8 +206,7 @@ fn find(repository: &Repository, notes: ObjectId, tree: ObjectId) -> Result<Opti
 /// # Errors
 /// When the notes cannot be read.
 pub(crate) fn trees(repository: &Repository, notes: ObjectId) -> Result<Vec<ObjectId>> {
-    let root = repository.tree_of(notes)?;
-    let files = tree::files(repository, root)?;
+    let files = tree::files(repository, root(repository, notes)?).with_context(broken)?;
     let id = |file: &tree::File| {
         let digits: Vec<u8> = file.path.iter().copied().filter(|byte| *byte != b'/').collect();
         ObjectId::from_hex(&digits).ok()
@@ -239,9 +236,9 @@ pub(crate) fn commit(
     message: &str,
 ) -> Result<ObjectId> {
     let gix = &repository.gix;
-    let said = |e: gix::Error| anyhow!("cannot write the verdict: {e:#}");
+    let said = |e: gix::Error| anyhow!("cannot write the verdict: {}", in_words(&e));
     let root = match tip {
-        Some(tip) => gix.find_object(tip).and_then(|object| object.peel_to_tree()).map_err(said)?.id,
+        Some(tip) => root(repository, tip)?,
         None => ObjectId::empty_tree(gix.object_hash()),
     };
     let mut editor = gix.edit_tree(root).map_err(said)?;

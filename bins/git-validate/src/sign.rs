@@ -18,6 +18,7 @@ use shared::process;
 use shared::repository::{Scope, user_settings};
 
 use crate::journal::digest;
+use crate::user_file;
 
 const NAMESPACE: &str = "git-validate";
 
@@ -76,15 +77,7 @@ fn allowed_signers(cx: &Context) -> Result<Option<String>, Failure> {
     }
     let own = user_settings("gpg").into_iter().rev();
     let mut own = own.filter(|setting| setting.scope == Scope::User && setting.key == "ssh.allowedsignersfile");
-    Ok(own.next().map(|setting| expand(&setting.value)))
-}
-
-/// Git writes the home folder as `~`.
-fn expand(path: &str) -> String {
-    match (path.strip_prefix("~/"), std::env::var("HOME")) {
-        (Some(rest), Ok(home)) => format!("{home}/{rest}"),
-        _ => path.to_owned(),
-    }
+    Ok(own.next().map(|setting| user_file::expand(&setting.value).to_string_lossy().into_owned()))
 }
 
 fn verify(allowed: &str, tree: ObjectId, signature: &Signature) -> Result<()> {

@@ -12,7 +12,6 @@ use shared::app::Context;
 use shared::exit::Status;
 use shared::failure::Failure;
 use shared::output::Foreign;
-use shared::process::Git;
 use shared::repository::{Repository, Scope};
 
 use crate::note::{self, REF};
@@ -64,7 +63,7 @@ impl fmt::Display for Answer {
     }
 }
 
-pub(crate) fn run(cx: &Context, args: Args) -> std::result::Result<Status, Failure> {
+pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     let repository = cx.repository()?;
     refuse_commands(repository)?;
     let mut answer = Answer { remote: args.remote.clone(), ..Answer::default() };
@@ -80,7 +79,7 @@ pub(crate) fn run(cx: &Context, args: Args) -> std::result::Result<Status, Failu
             break;
         }
         let refs = format!("{REF}:{REF}");
-        let done = git(cx)?.ask(["push", "--quiet", "--end-of-options", &args.remote, &refs])?;
+        let done = subject::git(cx)?.ask(["push", "--quiet", "--end-of-options", &args.remote, &refs])?;
         if done.code == 0 {
             answer.pushed = true;
             break;
@@ -99,8 +98,8 @@ pub(crate) fn run(cx: &Context, args: Args) -> std::result::Result<Status, Failu
 }
 
 /// Fetches the notes of the remote and puts their union with ours into ours; returns how many of ours have changed.
-fn fetch(cx: &Context, repository: &Repository, args: &Args, held: &str) -> std::result::Result<usize, Failure> {
-    let listed = git(cx)?.reading().ask(["ls-remote", "--end-of-options", &args.remote, REF])?;
+fn fetch(cx: &Context, repository: &Repository, args: &Args, held: &str) -> Result<usize, Failure> {
+    let listed = subject::git(cx)?.reading().ask(["ls-remote", "--end-of-options", &args.remote, REF])?;
     if listed.code != 0 {
         let words = listed.stderr.lines().next().unwrap_or_default().trim_start_matches("fatal: ").to_owned();
         return Err(Failure::could_not("fetch", format!("cannot ask the remote '{}': {words}", args.remote)));
@@ -134,16 +133,8 @@ fn fetch(cx: &Context, repository: &Repository, args: &Args, held: &str) -> std:
 
 fn git_fetch(cx: &Context, remote: &str, refs: &str) -> Result<(), Failure> {
     let words = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--end-of-options", remote, refs];
-    git(cx)?.run(words)?;
+    subject::git(cx)?.run(words)?;
     Ok(())
-}
-
-/// Git where it counts from if the address of a remote is a relative path.
-fn git(cx: &Context) -> Result<Git, Failure> {
-    match subject::own_worktree(cx.repository()?) {
-        Ok(worktree) => cx.git_in(&worktree),
-        Err(_) => cx.git(),
-    }
 }
 
 /// Says whether a commit is in the history of another.
@@ -154,9 +145,9 @@ fn contains(cx: &Context, history: ObjectId, commit: ObjectId) -> Result<bool> {
 
 /// The notes that change here if theirs are added.
 fn union(repository: &Repository, ours: Option<ObjectId>, theirs: ObjectId) -> Result<note::Changed> {
-    let base = ours.map(|ours| repository.tree_of(ours)).transpose()?;
+    let base = ours.map(|ours| note::root(repository, ours)).transpose()?;
     let mut changed = Vec::new();
-    for file in tree::differing(repository, base, repository.tree_of(theirs)?)? {
+    for file in tree::differing(repository, base, note::root(repository, theirs)?)? {
         let digits: Vec<u8> = file.path.iter().copied().filter(|byte| *byte != b'/').collect();
         // Whatever else somebody keeps there is not ours to take.
         let Ok(id) = ObjectId::from_hex(&digits) else { continue };

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use gix::ObjectId;
 use gix::bstr::BString;
 use gix::objs::tree::EntryMode;
-use shared::repository::Repository;
+use shared::repository::{Repository, in_words};
 
 /// One file, link or submodule of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +76,8 @@ fn level(repository: &Repository, prefix: &BString, base: Option<ObjectId>, tree
 }
 
 fn entries(repository: &Repository, tree: ObjectId) -> Result<Vec<(BString, EntryMode, ObjectId)>> {
-    let object = repository.gix.find_tree(tree).map_err(|e| anyhow!("cannot read the tree {tree}: {e:#}"))?;
-    let entries = object.decode().map_err(|e| anyhow!("the tree {tree} is broken: {e:#}"))?.entries;
+    let object =
+        repository.gix.find_tree(tree).map_err(|e| anyhow!("cannot read the tree {tree}: {}", in_words(&e)))?;
+    let entries = object.decode().map_err(|e| anyhow!("the tree {tree} is broken: {}", in_words(&e)))?.entries;
     Ok(entries.iter().map(|entry| (entry.filename.to_owned(), entry.mode, entry.oid.to_owned())).collect())
 }

@@ -17,7 +17,7 @@ use toml::Value;
 use crate::durable;
 use crate::folders;
 use crate::refusal::Refusal;
-use crate::repository::{self, Repository, Scope};
+use crate::repository::{self, Repository, Scope, in_words};
 use layer::{Entry, Layer};
 use schema::{Class, Kind};
 use trust::Request;
@@ -267,7 +267,7 @@ fn repository_file(repository: &Repository) -> Result<Option<(PathBuf, Vec<u8>)>
         return Ok(durable::read_foreign(&path, layer::MAX_SIZE + 1)?.map(|bytes| (path, bytes)));
     }
     let Ok(id) = repository.gix.rev_parse_single(format!("HEAD:{REPOSITORY_FILE}").as_str()) else { return Ok(None) };
-    let blob = id.object().map_err(|e| anyhow!("cannot read 'HEAD:{REPOSITORY_FILE}': {e:#}"))?;
+    let blob = id.object().map_err(|e| anyhow!("cannot read 'HEAD:{REPOSITORY_FILE}': {}", in_words(&e)))?;
     Ok(Some((Path::new("HEAD:").join(REPOSITORY_FILE), blob.data.clone())))
 }
 

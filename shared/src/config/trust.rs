@@ -81,7 +81,7 @@ fn change(edit: impl FnOnce(&mut Store)) -> Result<()> {
     durable::sweep(folder);
     let mut store = load()?;
     edit(&mut store);
-    durable::replace(&path, &serde_json::to_vec_pretty(&store)?, Previous::Drop)
+    durable::replace_behind_link(&path, &serde_json::to_vec_pretty(&store)?, Previous::Drop)
 }
 
 fn load() -> Result<Store> {

@@ -248,7 +248,7 @@ impl Registry {
         durable::append_line(&self.log_path(), &serde_json::to_string(&line)?)?;
         let mut bytes = serde_json::to_vec_pretty(&after)?;
         bytes.push(b'\n');
-        durable::replace(&self.path, &bytes, Previous::Keep)?;
+        durable::replace_behind_link(&self.path, &bytes, Previous::Keep)?;
         Ok(result)
     }
 }

@@ -83,7 +83,7 @@ impl<'a> Keys<'a> {
     ///
     /// # Errors
     /// When the tree cannot be read.
-    pub(crate) fn of(&mut self, check: &Check, files: &mut dyn FnMut() -> Result<Vec<File>>) -> Result<String> {
+    pub(crate) fn of<'f>(&mut self, check: &Check, files: &dyn Fn() -> Result<&'f [File]>) -> Result<String> {
         let mut hasher = Hasher::new();
         let timeout = check.timeout.map(|span| span.as_millis().to_string()).unwrap_or_default();
         hasher.list([RULES, &check.name, &timeout, &format!("{:?}", check.pass_files)]);

@@ -199,6 +199,11 @@ impl Check {
         Failure::could_not("broken-config", format!("checks.{}.{field}: {why}", self.name.escape_debug()))
     }
 
+    /// Says whether it writes a report about coverage.
+    pub(crate) fn reports_coverage(&self) -> bool {
+        self.outputs.iter().any(|report| matches!(report.format, Format::Lcov | Format::Cobertura))
+    }
+
     /// Says whether it is asked at a stage; without one all are.
     pub(crate) fn is_of(&self, stage: Option<Stage>) -> bool {
         stage.is_none_or(|stage| self.stages.is_empty() || self.stages.contains(&stage))

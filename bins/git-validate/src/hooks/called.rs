@@ -22,6 +22,8 @@ use crate::verdict::Verdict;
 
 /// The policy that reads the message of a commit.
 const MESSAGE_POLICY: &str = "policy:commit-message";
+/// If more commits are new, as with an old history, only the last of each ref is judged.
+const MOST_COMMITS: usize = 64;
 /// A message is not read beyond this many bytes; one with the changes in it may be long.
 const MOST: usize = 16 << 20;
 
@@ -31,8 +33,11 @@ pub(crate) struct HookArgs {
     /// Do nothing in a repository that has no checks
     #[arg(long)]
     where_configured: bool,
-    /// Judge each commit that the remote has not
+    /// Judge the last commit of each ref only
     #[arg(long)]
+    tips: bool,
+    /// What is done anyway; a hook of an older version says so
+    #[arg(long, hide = true)]
     each_commit: bool,
     /// The hook that calls
     hook: Hook,
@@ -49,7 +54,8 @@ pub(crate) fn called(cx: &Context, args: HookArgs) -> Result<Status, Failure> {
         Hook::PrePush => Stage::PrePush,
     };
     let checks = checks::configured(cx)?;
-    let has_policies = policy::configured(cx)?.iter().any(|policy| !policy.is_implicit());
+    let is_of_its_own = |policy: &policy::Policy| !policy.is_implicit() && !policy.is_about_reports();
+    let has_policies = policy::configured(cx)?.iter().any(is_of_its_own);
     let is_asked = has_policies || checks.iter().any(|check| check.is_of(Some(stage)));
     // Checks of other stages alone are no reason to hold this one up.
     if !is_asked && (args.where_configured || !checks.is_empty()) {
@@ -59,7 +65,7 @@ pub(crate) fn called(cx: &Context, args: HookArgs) -> Result<Status, Failure> {
         return run::run(cx, run::Args::of(From::staged(), Choice::of(stage)));
     }
     let pushed = pushed()?;
-    for id in if args.each_commit { each(cx, &pushed, args.arguments.first())? } else { tips(cx, &pushed)? } {
+    for id in if args.tips { tips(cx, &pushed)? } else { each(cx, &pushed, args.arguments.first())? } {
         let status = run::run(cx, run::Args::of(From::rev(&id), Choice::of(stage)))?;
         if status != Status::Done {
             return Ok(status);
@@ -139,20 +145,36 @@ fn tips(cx: &Context, pushed: &[Pushed]) -> Result<Vec<String>, Failure> {
 fn each(cx: &Context, pushed: &[Pushed], remote: Option<&OsString>) -> Result<Vec<String>, Failure> {
     let repository = cx.repository()?;
     let tips = tips(cx, pushed)?;
-    let mut words: Vec<String> = ["rev-list", "--reverse", "--topo-order"].map(str::to_owned).to_vec();
-    words.extend(tips.iter().filter_map(|id| repository.commit(id).ok()).map(|id| id.to_string()));
-    let is_none = words.len() == 3;
-    words.push("--not".to_owned());
-    words.extend(pushed.iter().filter_map(|pushed| repository.commit(&pushed.remote_id).ok()).map(|id| id.to_string()));
-    let remote = remote.map(|remote| remote.to_string_lossy()).unwrap_or_default();
-    // The name of a remote, not an address; and no pattern.
-    if !remote.is_empty() && !remote.contains([':', '*', '?', '[', '\\']) && !remote.starts_with(['/', '.']) {
-        words.push(format!("--remotes={remote}"));
+    // A push may have more refs than fit a command line.
+    let mut input = String::new();
+    for id in tips.iter().filter_map(|id| repository.commit(id).ok()) {
+        input.push_str(&format!("{id}\n"));
+    }
+    let is_none = input.is_empty();
+    for id in pushed.iter().filter_map(|pushed| repository.commit(&pushed.remote_id).ok()) {
+        input.push_str(&format!("^{id}\n"));
+    }
+    let mut words = ["rev-list", "--reverse", "--topo-order", "--stdin", "--not"].map(str::to_owned).to_vec();
+    match remote.map(|remote| remote.to_string_lossy()) {
+        // The name of a remote, not an address; and no pattern.
+        Some(name)
+            if !name.is_empty() && !name.contains([':', '*', '?', '[', '\\']) && !name.starts_with(['/', '.']) =>
+        {
+            words.push(format!("--remotes={name}"));
+        }
+        Some(_) => {}
+        // A hook of an older version does not say it.
+        None => words.push("--remotes".to_owned()),
     }
     let mut commits: Vec<String> = match is_none {
         true => Vec::new(),
-        false => cx.git()?.reading().run(&words)?.text().lines().map(str::to_owned).collect(),
+        false => cx.git()?.reading().feed(&words, input.as_bytes())?.text().lines().map(str::to_owned).collect(),
     };
+    if commits.len() > MOST_COMMITS {
+        let words = format!("{} commits are new there; of each ref only the last is judged", commits.len());
+        cx.output.note(words);
+        return Ok(tips);
+    }
     let is_there = |tip: &String, commits: &[String]| {
         let commit = repository.commit(tip).map(|id| id.to_string());
         commits.iter().any(|known| commit.as_ref().is_ok_and(|commit| commit == known))

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use shared::app::Context;
 use shared::failure::Failure;
-use shared::process::{Git, Hooks};
+use shared::process::Hooks;
 use shared::repository::{Repository, Setting};
 
 use super::{Hook, script};
@@ -25,7 +25,7 @@ impl Folder {
     /// When there is no repository, or git does not say.
     pub(super) fn find(cx: &Context) -> Result<Folder, Failure> {
         let repository = cx.repository()?;
-        let said = git(cx)?.hooks(Hooks::Users).run(["rev-parse", "--git-path", "hooks"])?.text();
+        let said = subject::git(cx)?.reading().hooks(Hooks::Users).run(["rev-parse", "--git-path", "hooks"])?.text();
         let named = repository.settings("core").into_iter().rfind(|setting| setting.key == "hookspath");
         // A relative path counts from the top of the worktree in which git runs.
         let path = repository.work_tree().unwrap_or(repository.common_dir()).join(said);
@@ -80,15 +80,6 @@ impl Folder {
     }
 }
 
-/// Returns git for this worktree, or for the repository where there is none.
-pub(super) fn git(cx: &Context) -> Result<Git, Failure> {
-    let repository = cx.repository()?;
-    Ok(match repository.work_tree() {
-        Some(_) => cx.git_in(&subject::own_worktree(repository)?)?.reading(),
-        None => cx.git()?.reading(),
-    })
-}
-
 fn is_inside(repository: &Repository, path: &Path) -> bool {
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let main = repository.main_worktree();
@@ -104,5 +95,5 @@ fn is_tracked(cx: &Context, path: &Path) -> Result<bool, Failure> {
         return Ok(false);
     }
     let words: [&OsStr; 4] = ["ls-files".as_ref(), "--error-unmatch".as_ref(), "--".as_ref(), inside.as_os_str()];
-    Ok(git(cx)?.env("GIT_LITERAL_PATHSPECS", "1").ask(words)?.code == 0)
+    Ok(subject::git(cx)?.reading().env("GIT_LITERAL_PATHSPECS", "1").ask(words)?.code == 0)
 }

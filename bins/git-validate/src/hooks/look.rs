@@ -7,9 +7,10 @@ use shared::failure::Failure;
 use shared::process;
 use shared::repository::{Scope, Setting};
 
-use super::folder::{self, Folder};
+use super::folder::Folder;
 use super::script::{self, Standing};
 use super::{Hook, settings};
+use crate::subject;
 
 /// One thing that keeps a hook from calling us.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,7 +114,7 @@ fn script_trouble(path: &Path, hook: Hook, standing: Standing) -> Option<Trouble
 
 /// Looks at a hook in git's configuration; nothing at all if it is not there.
 fn settings_trouble(cx: &Context, hook: Hook) -> Result<Option<Option<Trouble>>, Failure> {
-    let git = folder::git(cx)?;
+    let git = subject::git(cx)?.reading();
     if settings::command(&git, hook)?.is_none() {
         return Ok(None);
     }

@@ -52,8 +52,8 @@ impl Hook {
     /// All ways in which it may call us.
     fn calls(self) -> Vec<Call> {
         let commits = match self {
-            Hook::PrePush => vec![Commits::Last, Commits::Each],
-            Hook::PreCommit | Hook::CommitMsg => vec![Commits::Last],
+            Hook::PrePush => vec![Commits::Each, Commits::Last, Commits::EachOfOld, Commits::LastOfOld],
+            Hook::PreCommit | Hook::CommitMsg => vec![Commits::Each],
         };
         commits.into_iter().map(|commits| Call { hook: self, commits }).collect()
     }
@@ -62,10 +62,14 @@ impl Hook {
 /// Which of the commits that are pushed are judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Commits {
-    /// The last of each ref.
-    Last,
     /// Each that the remote has not.
     Each,
+    /// The last of each ref.
+    Last,
+    /// Each, as an older version has asked for it.
+    EachOfOld,
+    /// The last, as an older version has asked for it.
+    LastOfOld,
 }
 
 /// How a hook calls us.
@@ -80,17 +84,18 @@ impl Call {
     fn in_script(self) -> String {
         let name = self.hook.name();
         match (self.hook, self.commits) {
-            (Hook::CommitMsg, _) => format!("git-validate hook {name} \"$@\""),
-            (_, Commits::Each) => format!("git-validate hook --each-commit {name} \"$@\""),
-            (_, Commits::Last) => format!("git-validate hook {name}"),
+            (Hook::PreCommit, _) | (Hook::PrePush, Commits::LastOfOld) => format!("git-validate hook {name}"),
+            (Hook::CommitMsg, _) | (Hook::PrePush, Commits::Each) => format!("git-validate hook {name} \"$@\""),
+            (Hook::PrePush, Commits::Last) => format!("git-validate hook --tips {name} \"$@\""),
+            (Hook::PrePush, Commits::EachOfOld) => format!("git-validate hook --each-commit {name} \"$@\""),
         }
     }
 
     /// The command in git's configuration, to which git adds the arguments.
     fn in_settings(self, scope: Scope) -> String {
-        let each = if self.commits == Commits::Each { " --each-commit" } else { "" };
+        let tips = if self.commits == Commits::Last { " --tips" } else { "" };
         let only = if scope == Scope::Global { " --where-configured" } else { "" };
-        format!("git-validate hook{only}{each} {}", self.hook.name())
+        format!("git-validate hook{only}{tips} {}", self.hook.name())
     }
 }
 
@@ -113,9 +118,9 @@ pub(crate) struct InstallArgs {
     /// Which hooks; a list with commas, or given several times
     #[arg(long, value_name = "hook", default_value = "pre-commit", value_delimiter = ',')]
     hook: Vec<Hook>,
-    /// Before a push judge each commit that the remote has not, not only the last of each ref
+    /// Before a push judge the last commit of each ref only, not each that the remote has not
     #[arg(long)]
-    each_commit: bool,
+    tips: bool,
     /// Put it in for this repository and all its worktrees; so if nothing is given
     #[arg(long, conflicts_with = "global")]
     local: bool,
@@ -188,12 +193,12 @@ impl fmt::Display for Answer {
 }
 
 pub(crate) fn install(cx: &Context, args: InstallArgs) -> Result<Status, Failure> {
-    if args.each_commit && !args.hook.contains(&Hook::PrePush) {
-        return Err(Failure::usage("'--each-commit' is about '--hook pre-push'"));
+    if args.tips && !args.hook.contains(&Hook::PrePush) {
+        return Err(Failure::usage("'--tips' is about '--hook pre-push'"));
     }
     let mut calls: Vec<Call> = Vec::new();
     for hook in args.hook {
-        let commits = if args.each_commit && hook == Hook::PrePush { Commits::Each } else { Commits::Last };
+        let commits = if args.tips && hook == Hook::PrePush { Commits::Last } else { Commits::Each };
         if !calls.iter().any(|call| call.hook == hook) {
             calls.push(Call { hook, commits });
         }

@@ -7,7 +7,8 @@ use shared::app::Context;
 use shared::failure::Failure;
 use shared::process::Git;
 
-use super::{Beside, Call, Hook, Row, Scope, folder};
+use super::{Beside, Call, Hook, Row, Scope};
+use crate::subject;
 
 /// The first git that reads them.
 const SINCE: (u32, u32) = (2, 54);
@@ -78,7 +79,7 @@ impl Place {
         match scope {
             Scope::Local => {
                 let path = cx.repository()?.common_dir().join("config");
-                Ok(Place { git: folder::git(cx)?, scope, path })
+                Ok(Place { git: subject::git(cx)?.reading(), scope, path })
             }
             Scope::Global => {
                 // Keeps out a git that a repository may have brought.

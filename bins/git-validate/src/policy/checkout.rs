@@ -18,6 +18,7 @@ use shared::repository::Repository;
 
 use super::objects::LARGEST;
 use crate::stat::{Written, is_as_noted};
+use crate::user_file;
 
 /// Fewer contents than this are not worth an index.
 const FEW: usize = 500;
@@ -88,9 +89,7 @@ fn converts(repository: &Repository, top: &Path, index: &gix::index::File) -> bo
     if is_set("autocrlf").is_some_and(|setting| setting.value != "false") || is_set("attributesfile").is_some() {
         return true;
     }
-    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    let config = std::env::var_os("XDG_CONFIG_HOME").filter(|path| !path.is_empty());
-    let usual = config.map_or_else(|| home.join(".config"), PathBuf::from).join("git/attributes");
+    let usual = user_file::of(&core, "attributesfile", "attributes");
     let elsewhere = [repository.common_dir().join("info/attributes"), usual, PathBuf::from("/etc/gitattributes")];
     if elsewhere.iter().any(|path| path.exists()) {
         return true;

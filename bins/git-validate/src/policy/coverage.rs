@@ -17,13 +17,14 @@ impl Reached {
     /// Adds what one check has reported.
     pub(crate) fn add(&mut self, counts: &BTreeMap<String, u64>) {
         let count = |name: &str| counts.get(name).copied().unwrap_or(0);
-        self.lines += count("lines");
-        self.covered += count("lines-covered");
+        self.lines = self.lines.saturating_add(count("lines"));
+        self.covered = self.covered.saturating_add(count("lines-covered"));
     }
 
     /// Hundredths of a per cent; nothing if nothing can be reached.
     fn share(self) -> Option<u64> {
-        (self.covered * 10_000).checked_div(self.lines)
+        let share = (u128::from(self.covered) * 10_000).checked_div(self.lines.into())?;
+        u64::try_from(share).ok()
     }
 }
 

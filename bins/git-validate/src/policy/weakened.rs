@@ -240,13 +240,13 @@ fn compare_checks(old: &[Entry], new: &[Entry], faults: &mut Vec<Fault>) {
         if before == after {
             continue;
         }
+        let is_weaker = |weaker| change(weaker, before.as_ref(), after.as_ref()) == Change::Weaker;
         let severity = match key.rsplit('.').next() {
-            Some("command") => Severity::Warning,
-            Some("paths") => match change(Weaker::Narrower, before.as_ref(), after.as_ref()) {
-                Change::Weaker => Severity::Error,
-                Change::Stricter | Change::Unclear => Severity::Note,
-            },
-            Some("severity") if rank(after.as_ref()) < rank(before.as_ref()) => Severity::Error,
+            Some("command" | "shell") => Severity::Warning,
+            // Without a word each of these means all.
+            Some("paths" | "inputs" | "stage") if is_weaker(Weaker::Narrower) => Severity::Error,
+            Some("exclude") if is_weaker(Weaker::More) => Severity::Error,
+            Some("outputs") if is_weaker(Weaker::Fewer) => Severity::Error,
             Some(_) | None => Severity::Note,
         };
         let (before, after) = (told(before.as_ref()), told(after.as_ref()));
@@ -294,5 +294,15 @@ mod tests {
         assert_eq!(other, ["3:warning: 'checks.unit.command' was [\"make\"] and is [\"true\"]"]);
         let narrow = found(old, "[[checks]]\nname = \"unit\"\ncommand = [\"make\"]\npaths = [\"x\"]\n");
         assert!(narrow[0].starts_with("4:error: 'checks.unit.paths'"), "{narrow:?}");
+        let shell = |script: &str| format!("[[checks]]\nname = \"unit\"\nshell = \"make\"\n{script}\n");
+        let of_shell = |new: &str| found(&shell(""), new).first().cloned().unwrap_or_default();
+        assert!(of_shell(&shell("").replace("make", "true")).starts_with("3:warning: 'checks.unit.shell'"));
+        for field in ["inputs = [\"x\"]", "stage = [\"complete\"]", "exclude = [\"x\"]"] {
+            assert!(of_shell(&shell(field)).starts_with("4:error: 'checks.unit."), "{field}");
+            let more = found(&shell(field), &shell(""));
+            assert!(more[0].starts_with("0:note: 'checks.unit."), "{more:?}");
+        }
+        let fewer = found(&shell("outputs = [\"junit:a.xml\"]"), &shell(""));
+        assert!(fewer[0].starts_with("0:error: 'checks.unit.outputs'"), "{fewer:?}");
     }
 }

@@ -20,6 +20,7 @@ use gix::bstr::{BStr, ByteSlice};
 use gix::index::entry::{Flags, Mode};
 use rustix::fs::{AtFlags, Dir, FileType, Mode as RawMode, OFlags, Stat, fstat, openat, statat};
 use sha2::{Digest, Sha256};
+use shared::repository::in_words;
 
 use crate::stat::{Written, is_as_noted};
 
@@ -115,9 +116,12 @@ fn give(path: &Path, rights: u32) -> Result<()> {
         .with_context(|| format!("cannot give the right to write '{}'", path.display()))
 }
 
+/// Opens the index; a link that a check has put there leads to somebody else's.
 fn open(index: &Path, hash: gix::hash::Kind) -> Result<gix::index::File> {
+    ensure!(index.symlink_metadata().is_ok_and(|facts| facts.is_file()), "the index of the slot is gone");
     let options = gix::index::decode::Options::default();
-    gix::index::File::at(index, hash, true, options).map_err(|e| anyhow!("cannot read the index of the slot: {e:#}"))
+    gix::index::File::at(index, hash, true, options)
+        .map_err(|e| anyhow!("cannot read the index of the slot: {}", in_words(&e)))
 }
 
 fn look_at(top: &Path, path: &Path, index: &gix::index::File, reach: Reach) -> Result<Seen> {

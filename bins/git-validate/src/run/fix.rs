@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use gix::ObjectId;
@@ -18,7 +19,7 @@ use serde::Serialize;
 use shared::app::Context;
 use shared::failure::Failure;
 use shared::process::Git;
-use shared::repository::Worktree;
+use shared::repository::{Worktree, in_words};
 
 use super::live::Live;
 use super::pool::{Job, Pool};
@@ -28,6 +29,12 @@ use crate::checks::Check;
 use crate::finding::path_text;
 use crate::subject::{Kind, Subject};
 use crate::tree::{self, File as Entry};
+
+/// What a mended file is called before it is in its place.
+const TEMPORARY: &str = ".git-validate-";
+
+/// A temporary file that is older belongs to nobody any more.
+const STALE: Duration = Duration::from_secs(3600);
 
 /// What `--fix` does with what it has found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -98,13 +105,15 @@ pub(super) fn suggest(cx: &Context, subject: &Subject, tree: ObjectId) -> Result
 pub(super) fn apply(cx: &Context, subject: &Subject, tree: ObjectId) -> Result<(Vec<String>, Vec<Left>), Failure> {
     let repository = cx.repository()?;
     let worktree = crate::subject::own_worktree(repository)?;
+    sweep([worktree.git_dir.as_path()]);
     let git = cx.git_in(&worktree)?;
     let (mut applied, mut left, mut staged) = (Vec::new(), Vec::new(), Vec::new());
     let index = crate::subject::index_file(repository, &worktree);
+    let entries = open_index(cx, &index)?;
     for mended in mended(cx, subject, tree)? {
         let place = worktree.path.join(OsStr::from_bytes(&mended.path));
         let name = path_text(&mended.path);
-        let in_index = entry_of(cx, &index, mended.path.as_bstr())?;
+        let in_index = entry_of(&entries, mended.path.as_bstr());
         let was_staged = same(in_index.as_ref(), mended.old.as_ref());
         let done = if subject.kind == Kind::Staged && !was_staged {
             Err(anyhow!("what is staged has changed meanwhile"))
@@ -147,22 +156,23 @@ fn same(a: Option<&Entry>, b: Option<&Entry>) -> bool {
     a.map(|entry| (entry.id, entry.mode)) == b.map(|entry| (entry.id, entry.mode))
 }
 
-fn entry_of(cx: &Context, index: &Path, path: &BStr) -> Result<Option<Entry>> {
+fn open_index(cx: &Context, path: &Path) -> Result<gix::index::File> {
     let hash = cx.repository().map_err(anyhow::Error::new)?.gix.object_hash();
-    let index = match gix::index::File::at(index, hash, true, gix::index::decode::Options::default()) {
-        Ok(index) => index,
-        Err(error) => bail!("cannot read the index: {error:#}"),
-    };
-    let entry = index.entry_by_path(path);
-    Ok(entry
-        .and_then(|entry| Some(Entry { path: path.to_owned(), mode: entry.mode.to_tree_entry_mode()?, id: entry.id })))
+    let index = gix::index::File::at(path, hash, true, gix::index::decode::Options::default());
+    index.map_err(|e| anyhow!("cannot read the index: {}", in_words(&e)))
+}
+
+fn entry_of(index: &gix::index::File, path: &BStr) -> Option<Entry> {
+    let entry = index.entry_by_path(path)?;
+    Some(Entry { path: path.to_owned(), mode: entry.mode.to_tree_entry_mode()?, id: entry.id })
 }
 
 fn of_tree(cx: &Context, tree: ObjectId, path: &BStr) -> Result<Option<Entry>> {
     let repository = cx.repository().map_err(anyhow::Error::new)?;
-    let tree = repository.gix.find_tree(tree).map_err(|e| anyhow!("cannot read the tree: {e:#}"))?;
-    let entry =
-        tree.lookup_entry(path.split(|byte| *byte == b'/')).map_err(|e| anyhow!("cannot read the tree: {e:#}"))?;
+    let tree = repository.gix.find_tree(tree).map_err(|e| anyhow!("cannot read the tree: {}", in_words(&e)))?;
+    let entry = tree
+        .lookup_entry(path.split(|byte| *byte == b'/'))
+        .map_err(|e| anyhow!("cannot read the tree: {}", in_words(&e)))?;
     Ok(entry.map(|entry| Entry { path: path.to_owned(), mode: entry.mode(), id: entry.object_id() }))
 }
 
@@ -186,7 +196,7 @@ fn replace(git: &Git, git_dir: &Path, mended: &Mended, place: &Path) -> Result<(
     let device = |path: &Path| path.metadata().map(|facts| facts.dev()).ok();
     let beside = if device(git_dir) == device(folder) { git_dir } else { folder };
     let mut beside =
-        tempfile::Builder::new().prefix(".git-validate-").tempfile_in(beside).context("cannot write beside it")?;
+        tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(beside).context("cannot write beside it")?;
     beside.write_all(&bytes).context("cannot write the mended file")?;
     let mode = mode_of(place, new.mode);
     fs::set_permissions(beside.path(), fs::Permissions::from_mode(mode)).context("cannot set its mode")?;
@@ -250,6 +260,19 @@ fn refuse_links_above(place: &Path, path: &BString) -> Result<()> {
     Ok(())
 }
 
+/// Removes what a run that was killed has left in git folders.
+pub(crate) fn sweep<'a>(git_dirs: impl IntoIterator<Item = &'a Path>) {
+    let entries = git_dirs.into_iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
+    let is_ours = |entry: &fs::DirEntry| entry.file_name().as_bytes().starts_with(TEMPORARY.as_bytes());
+    let is_stale = |entry: &fs::DirEntry| {
+        let age = entry.metadata().and_then(|facts| facts.modified()).ok().and_then(|time| time.elapsed().ok());
+        age.is_some_and(|age| age > STALE)
+    };
+    for entry in entries.filter(is_ours).filter(is_stale) {
+        let _ = fs::remove_file(entry.path());
+    }
+}
+
 fn mode_of(place: &Path, mode: EntryMode) -> u32 {
     let old = place.metadata().map_or(0o644, |facts| facts.permissions().mode() & 0o777);
     if mode.is_executable() { old | ((old & 0o444) >> 2) } else { old & !0o111 }
@@ -264,9 +287,10 @@ fn restage(cx: &Context, worktree: &Worktree, index: &Path, mended: &[Mended]) -
     let git = cx.git_beside_index(worktree, index, folder.path()).map_err(anyhow::Error::new)?;
     let git = git.setting("core.splitIndex=false");
     let copy = folder.path().join("index");
+    let entries = open_index(cx, &copy)?;
     let mut input = Vec::new();
     for mended in mended {
-        let now = entry_of(cx, &copy, mended.path.as_bstr())?;
+        let now = entry_of(&entries, mended.path.as_bstr());
         ensure!(same(now.as_ref(), mended.old.as_ref()), "'{}' was staged anew meanwhile", path_text(&mended.path));
         let line = match &mended.new {
             Some(new) => format!("{:o} {}\t", new.mode.value(), new.id),

@@ -5,16 +5,19 @@
 use std::collections::HashSet;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use shared::app::Context;
 use shared::durable::{self, Previous};
-use shared::repository::Setting;
 
 use super::exact::Seen;
+use crate::user_file;
 
-const FILE: &str = "ignored";
+pub(super) const FILE: &str = "ignored";
+
+/// The list is not read beyond this many bytes.
+const MOST: usize = 64 << 20;
 
 /// The hash of the rules that are not in the tree.
 #[derive(Debug, Clone)]
@@ -24,7 +27,7 @@ impl Rules {
     pub(super) fn of(cx: &Context) -> Rules {
         let mut hasher = Sha256::new();
         if let Ok(repository) = cx.repository() {
-            let users = users_file(&repository.settings("core"), "excludesfile", "ignore");
+            let users = user_file::of(&repository.settings("core"), "excludesfile", "ignore");
             for path in [repository.common_dir().join("info/exclude"), users] {
                 let bytes = fs::read(path).unwrap_or_default();
                 hasher.update((bytes.len() as u64).to_le_bytes());
@@ -39,25 +42,12 @@ impl Rules {
     }
 }
 
-/// The user's own file of rules: the one that the setting names, or the usual one.
-pub(super) fn users_file(settings: &[Setting], key: &str, usual: &str) -> PathBuf {
-    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    let config = std::env::var_os("XDG_CONFIG_HOME").filter(|path| !path.is_empty());
-    match settings.iter().rev().find(|setting| setting.key == key) {
-        Some(setting) => match setting.value.strip_prefix("~/") {
-            Some(rest) => home.join(rest),
-            None => PathBuf::from(&setting.value),
-        },
-        None => config.map_or_else(|| home.join(".config"), PathBuf::from).join("git").join(usual),
-    }
-}
-
 /// Says whether all that stands in the slot beside the tree is known to be ignored.
 pub(super) fn covers(slot: &Path, top: &Path, rules: &Rules, seen: &Seen) -> bool {
     if seen.strange.is_empty() {
         return true;
     }
-    let text = fs::read(slot.join(FILE)).unwrap_or_default();
+    let text = read(slot);
     let Some(list) = text.strip_prefix(rules.with(seen).as_slice()) else { return false };
     let list = List::parse(list);
     seen.strange.iter().all(|path| list.has(top, path))
@@ -65,8 +55,13 @@ pub(super) fn covers(slot: &Path, top: &Path, rules: &Rules, seen: &Seen) -> boo
 
 /// The list as it was kept last, whatever the rules were.
 pub(super) fn kept(slot: &Path) -> Vec<u8> {
-    let text = fs::read(slot.join(FILE)).unwrap_or_default();
+    let text = read(slot);
     text.get(Sha256::output_size()..).unwrap_or_default().to_vec()
+}
+
+/// A check may have put anything there.
+fn read(slot: &Path) -> Vec<u8> {
+    durable::read_foreign(&slot.join(FILE), MOST).ok().flatten().unwrap_or_default()
 }
 
 /// What git has said is ignored.

@@ -34,7 +34,7 @@ use crate::{note, who};
 
 use child::Ended;
 use files::Files;
-pub(crate) use fix::{Fix, Fixed};
+pub(crate) use fix::{Fix, Fixed, sweep};
 use pool::Job;
 use round::Round;
 
@@ -102,7 +102,8 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     let mut recorded = Ok(());
     for from in args.from.each(cx)? {
         let subject = from.find(cx)?;
-        let (answer, kept) = judge_subject(cx, &args, subject)?;
+        let gate = Gate::of(cx, &subject, &args.choice)?;
+        let (answer, kept) = judge_subject(cx, &args, &gate, subject)?;
         recorded = recorded.and(kept);
         let stop = args.fail_fast && answer.verdict != Verdict::Pass;
         answers.push(answer);
@@ -133,15 +134,22 @@ fn run_fix(cx: &Context, mut args: Args, how: Fix) -> Result<Status, Failure> {
     if !args.from.is_given() {
         args.from = From::worktree();
     }
-    if args.from.is_rev() && (how == Fix::Apply || args.from.is_range()) {
+    if args.from.revision().is_some() && (how == Fix::Apply || args.from.is_range()) {
         return Err(Failure::usage("--fix changes the worktree or the index: give --worktree or --staged"));
     }
     let subject = args.from.find(cx)?;
-    let (mut answer, mut recorded) = judge_subject(cx, &args, subject)?;
-    let gate = Gate::of(cx, &answer.subject, &args.choice)?;
+    let gate = Gate::of(cx, &subject, &args.choice)?;
+    let (mut answer, mut recorded) = judge_subject(cx, &args, &gate, subject)?;
     let failed = |name: &str| answer.checks.iter().any(|row| row.name == name && row.status == Some(CheckStatus::Fail));
     let fixable: Vec<&(Check, String)> =
         gate.checks.iter().filter(|(check, _)| !check.fix.is_empty() && failed(&check.name)).collect();
+    if args.dry_run {
+        for (check, _) in fixable {
+            cx.output.note(format!("'{}' has failed: its fix would run", check.name));
+        }
+        print(cx, &args, std::slice::from_ref(&answer))?;
+        return Ok(Status::Done);
+    }
     let mut tree = answer.subject.tree;
     if !fixable.is_empty() {
         let files = Files::of(cx, &answer.subject, &fixable)?;
@@ -158,7 +166,8 @@ fn run_fix(cx: &Context, mut args: Args, how: Fix) -> Result<Status, Failure> {
     }
     if tree != answer.subject.tree {
         let before = answer.subject.clone();
-        let (again, kept) = judge_subject(cx, &args, Subject { tree, ..before.clone() })?;
+        let after = Subject { tree, ..before.clone() };
+        let (again, kept) = judge_subject(cx, &args, &Gate::of(cx, &after, &args.choice)?, after)?;
         recorded = recorded.and(kept);
         let (applied, left) = fix::apply(cx, &before, tree)?;
         let by = fixable.iter().map(|(check, _)| check.name.clone()).collect();
@@ -180,8 +189,7 @@ fn print(cx: &Context, args: &Args, answers: &[Answer]) -> Result<(), Failure> {
 
 type Recorded = Result<(), Failure>;
 
-fn judge_subject(cx: &Context, args: &Args, subject: Subject) -> Result<(Answer, Recorded), Failure> {
-    let gate = Gate::of(cx, &subject, &args.choice)?;
+fn judge_subject(cx: &Context, args: &Args, gate: &Gate, subject: Subject) -> Result<(Answer, Recorded), Failure> {
     if gate.is_empty() {
         return Err(Failure::could_not("no-checks", "no checks are configured, so nothing can be validated")
             .hint("'git validate init' proposes some for what is in this repository"));
@@ -202,13 +210,13 @@ fn judge_subject(cx: &Context, args: &Args, subject: Subject) -> Result<(Answer,
         return Ok((answer, Ok(())));
     }
     args.from.note_changes(cx);
-    let mut lines = judge_policies(cx, &gate, &answer)?;
+    let mut lines = judge_policies(cx, gate, &answer)?;
     add(&mut answer, &lines);
-    let checked = run_checks(cx, args, &gate, &mut answer)?;
+    let checked = run_checks(cx, args, gate, &mut answer)?;
     lines.extend(checked);
     answer.cached = false;
     // What has ended is worth keeping, also when a signal has ended the rest.
-    let recorded = if args.no_cache { Ok(()) } else { record(cx, &gate, &answer.subject, &lines) };
+    let recorded = if args.no_cache { Ok(()) } else { record(cx, gate, &answer.subject, &lines) };
     signals::refuse_if_interrupted()?;
     gate.sum_up(cx, &mut answer)?;
     answer.verdict = judge(&answer.checks);

@@ -11,12 +11,12 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
 use shared::app::Context;
-use shared::repository::{Repository, Scope};
+use shared::repository::{Repository, Scope, in_words};
 
 use crate::subject::Subject;
 
 /// Settings of the user's repository without which its files would look changed.
-const SHARED: &[&str] = &["autocrlf", "eol", "ignorecase", "precomposeunicode", "symlinks"];
+pub(super) const SHARED: &[&str] = &["autocrlf", "eol", "ignorecase", "precomposeunicode", "symlinks"];
 /// Files of the user's repository that say what its history and its files are.
 const FILES: &[&str] = &["shallow", "info/attributes", "info/exclude"];
 /// What a check may know of the user's refs.
@@ -81,8 +81,8 @@ fn alternates(objects: &Path) -> Vec<u8> {
 
 fn refs(repository: &Repository) -> Result<Vec<u8>> {
     let mut refs: Vec<(Vec<u8>, String)> = Vec::new();
-    let all = repository.gix.references().map_err(|e| anyhow!("cannot read the refs: {e:#}"))?;
-    for reference in all.all().map_err(|e| anyhow!("cannot read the refs: {e:#}"))?.flatten() {
+    let all = repository.gix.references().map_err(|e| anyhow!("cannot read the refs: {}", in_words(&e)))?;
+    for reference in all.all().map_err(|e| anyhow!("cannot read the refs: {}", in_words(&e)))?.flatten() {
         let name = reference.name().as_bstr();
         if let (true, Some(id)) = (REFS.iter().any(|part| name.starts_with(part.as_bytes())), reference.try_id()) {
             refs.push((name.to_vec(), id.to_string()));

@@ -55,7 +55,8 @@ pub(super) fn read(top: &Path, reports: &[Report], ended: &mut Ended) {
                 }
                 ended.findings.extend(parsed.findings);
                 for (name, count) in parsed.counts {
-                    *ended.counts.entry(name).or_insert(0) += count;
+                    let all = ended.counts.entry(name).or_insert(0);
+                    *all = all.saturating_add(count);
                 }
             }
             Err(error) => ended.spoil(CheckStatus::Broken, format!("{error:#}")),

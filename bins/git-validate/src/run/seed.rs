@@ -10,14 +10,15 @@ use std::process::Stdio;
 use anyhow::{Context as _, Result, ensure};
 use shared::app::Context;
 use shared::process;
+use shared::repository::{Scope, Setting};
 
-use super::own;
+use super::{own, written};
 use crate::subject::Subject;
 
 /// Below this size of the index, in bytes, git has written the files before hydrate would have begun.
 const SMALL: u64 = 256 << 10;
 
-/// Fills the folder and brings the index; nothing happens where that does not pay.
+/// Fills the folder and brings the index; without one nothing has happened, since it did not pay.
 ///
 /// # Errors
 /// When it could not be filled; what is there then has to go.
@@ -37,4 +38,16 @@ pub(super) fn fill(cx: &Context, subject: &Subject, tree: &Path, index: &Path) -
     let status = command.status().context("cannot start git-hydrate")?;
     ensure!(status.success(), "git-hydrate could not fill it");
     fs::rename(own.join("index"), index).context("cannot take the index of the filled slot")
+}
+
+/// Says whether the repository in which hydrate has run had all the rules by which files are written.
+///
+/// What this repository alone, or the command line, says of filters and attributes it had not.
+pub(super) fn knows_rules(cx: &Context) -> bool {
+    let is_known = |setting: &Setting| match setting.scope {
+        Scope::User => true,
+        Scope::Repository => own::SHARED.contains(&setting.key.as_str()),
+        Scope::Command => false,
+    };
+    cx.repository().is_ok_and(|repository| written::settings(repository).iter().all(is_known))
 }

@@ -28,6 +28,10 @@ use crate::subject::Subject;
 /// More runs than this at once are refused.
 const MAX: usize = 64;
 
+/// The index, and the name of the tree that it was last the index of.
+const INDEX: &str = "index";
+const HOLDS: &str = "holds";
+
 /// Settings under which git's index tells the truth about every file.
 const SETTINGS: &[&str] = &[
     "core.bare=false",
@@ -62,12 +66,19 @@ impl Slot {
     /// Takes the first slot that is free.
     pub(super) fn take(cx: &Context) -> Result<Slot, Failure> {
         let pool = folders::cache()?.join("validate").join(cx.repository()?.key());
+        let mut refused = None;
         for number in 0..MAX {
             let folder = pool.join(number.to_string());
             durable::private_folder(&folder)?;
-            if let Some(lock) = Lock::try_acquire(&folder.join("lock"))? {
-                return Ok(Slot { tree: folder.join("tree"), folder, lock: lock.into_file() });
+            match Lock::try_acquire(&folder.join("lock")) {
+                Ok(Some(lock)) => return Ok(Slot { tree: folder.join("tree"), folder, lock: lock.into_file() }),
+                Ok(None) => {}
+                // A check may have put something else in its place; then nobody can say who is there.
+                Err(error) => refused = Some(error),
             }
+        }
+        if let Some(refused) = refused {
+            return Err(refused.into());
         }
         Err(Failure::could_not("locked", format!("{MAX} validations of this repository run already")))
     }
@@ -85,38 +96,45 @@ impl Slot {
     /// Makes the slot hold exactly the subject's tree; from scratch if it cannot be mended.
     pub(super) fn fill(&self, cx: &Context, subject: &Subject) -> Result<(), Failure> {
         let running = self.folder.join("running");
-        let was_killed = running.exists();
-        if was_killed {
+        if running.exists() {
             // A run was killed here; what it started may still write.
             process::end(|| process::marked(&mark(self.marker())), Duration::ZERO);
         }
         // New ones, since a link of that name would lead somewhere else.
         remove(&running)?;
         File::create_new(&running).with_context(|| format!("cannot create '{}'", running.display()))?;
-        let index = self.folder.join("index");
-        if !index.symlink_metadata().is_ok_and(|facts| facts.is_file()) {
-            remove(&index)?;
-        }
-        let is_folder = self.tree.symlink_metadata().is_ok_and(|facts| facts.is_dir());
-        if is_folder && index.exists() {
-            let swept = if was_killed {
-                exact::strange(&self.tree, &index, subject.tree.kind()).and_then(|strange| self.sweep(&strange))
-            } else {
-                Ok(())
-            };
-            if swept.is_ok() && self.renew(cx, subject).is_ok() {
-                return Ok(());
+        // A check may have put anything in their places.
+        for name in [INDEX, HOLDS, ignored::FILE, written::FILE] {
+            let path = self.folder.join(name);
+            if !path.symlink_metadata().is_ok_and(|facts| facts.is_file()) {
+                remove(&path)?;
             }
+        }
+        let index = self.folder.join(INDEX);
+        let is_folder = self.tree.symlink_metadata().is_ok_and(|facts| facts.is_dir());
+        if is_folder && index.exists() && self.renew(cx, subject).is_ok() {
+            return Ok(());
         }
         remove(&self.tree)?;
         remove(&index)?;
         fs::create_dir(&self.tree).with_context(|| format!("cannot create '{}'", self.tree.display()))?;
-        if seed::fill(cx, subject, &self.tree, &index).is_err() {
+        remove(&self.folder.join(written::FILE))?;
+        if self.seed(cx, subject, &index).is_err() {
             remove(&self.tree)?;
             remove(&index)?;
             fs::create_dir(&self.tree).with_context(|| format!("cannot create '{}'", self.tree.display()))?;
         }
         self.renew(cx, subject).context("cannot check out the tree for the checks")?;
+        Ok(())
+    }
+
+    /// Fills it from the worktree at hand, and notes by which rules.
+    fn seed(&self, cx: &Context, subject: &Subject, index: &Path) -> Result<()> {
+        seed::fill(cx, subject, &self.tree, index)?;
+        if index.exists() && seed::knows_rules(cx) {
+            let seen = exact::look_after(&self.tree, index, subject.tree.kind())?;
+            written::Rules::of(cx).save(&self.folder, &seen)?;
+        }
         Ok(())
     }
 
@@ -128,7 +146,7 @@ impl Slot {
     }
 
     fn find_changed(&self, cx: &Context, subject: &Subject) -> Result<Vec<Vec<u8>>> {
-        let (index, hash) = (self.folder.join("index"), subject.tree.kind());
+        let (index, hash) = (self.folder.join(INDEX), subject.tree.kind());
         let seen = exact::look_after(&self.tree, &index, hash)?;
         if !seen.changed {
             self.sweep(&seen.strange)?;
@@ -164,7 +182,7 @@ impl Slot {
     /// Returns the tree that the files are now, ignored ones left out.
     pub(super) fn snapshot(&self, cx: &Context) -> Result<ObjectId> {
         let hash = cx.repository().map_err(anyhow::Error::new)?.gix.object_hash();
-        let own = self.folder.join("index");
+        let own = self.folder.join(INDEX);
         self.sweep(&exact::strange(&self.tree, &own, hash)?)?;
         let index = self.folder.join("snapshot");
         remove(&index)?;
@@ -201,9 +219,10 @@ impl Slot {
         remove(&own)?;
         let rules = Rules { ignored: ignored::Rules::of(cx), written: written::Rules::of(cx) };
         // Only a hint: it saves reading the index of another tree.
-        let holds = self.folder.join("holds");
+        let holds = self.folder.join(HOLDS);
         let tree = subject.tree.to_string();
-        let is_same = fs::read_to_string(&holds).is_ok_and(|held| held == tree);
+        let held = durable::read_foreign(&holds, 2 * tree.len()).ok().flatten();
+        let is_same = held.is_some_and(|held| held == tree.as_bytes());
         if !is_same || !self.is_exact(subject, &rules)? {
             self.mend(cx, subject, &rules)?;
             let _ = durable::replace(&holds, tree.as_bytes(), Previous::Drop);
@@ -214,7 +233,7 @@ impl Slot {
 
     /// Copies the index with its time, by which git knows the files that it has to read once more.
     fn copy_index(&self, to: &Path) -> Result<()> {
-        let own = self.folder.join("index");
+        let own = self.folder.join(INDEX);
         let copied = fs::copy(&own, to).and_then(|_| {
             let time = fs::metadata(&own)?.modified()?;
             File::options().write(true).open(to)?.set_modified(time)
@@ -224,15 +243,18 @@ impl Slot {
 
     /// Says whether the files are already what they have to be; asks no git.
     fn is_exact(&self, subject: &Subject, rules: &Rules) -> Result<bool> {
-        let Ok(seen) = exact::look(&self.tree, &self.folder.join("index"), subject.tree) else { return Ok(false) };
+        let Ok(seen) = exact::look(&self.tree, &self.folder.join(INDEX), subject.tree) else { return Ok(false) };
         let is_ours = rules.written.have_written(&self.folder, &seen);
         Ok(!seen.changed && is_ours && ignored::covers(&self.folder, &self.tree, &rules.ignored, &seen))
     }
 
     /// Makes the files what they have to be, by git.
     fn mend(&self, cx: &Context, subject: &Subject, rules: &Rules) -> Result<()> {
-        let (index, hash) = (self.folder.join("index"), subject.tree.kind());
+        let (index, hash) = (self.folder.join(INDEX), subject.tree.kind());
         let is_new = !index.exists();
+        if !is_new {
+            self.sweep(&exact::strange(&self.tree, &index, hash)?)?;
+        }
         let tree = subject.tree.to_string();
         let git = self.git_for(cx, subject)?;
         // This looks only at the files that differ; the proof is the look at all of them after it.
@@ -291,7 +313,7 @@ impl Slot {
     fn git(&self, cx: &Context) -> Result<Git> {
         let common = cx.repository().map_err(anyhow::Error::new)?.common_dir();
         let git = Git::at(&self.tree)?.pinned(common, Some(&self.tree)).env("GIT_COMMON_DIR", common);
-        let git = git.env("GIT_INDEX_FILE", self.folder.join("index")).env("GIT_NO_REPLACE_OBJECTS", "1");
+        let git = git.env("GIT_INDEX_FILE", self.folder.join(INDEX)).env("GIT_NO_REPLACE_OBJECTS", "1");
         Ok(SETTINGS.iter().fold(git, |git, setting| git.setting(*setting)))
     }
 

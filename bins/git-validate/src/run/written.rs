@@ -10,10 +10,12 @@ use anyhow::Result;
 use sha2::{Digest, Sha256};
 use shared::app::Context;
 use shared::durable::{self, Previous};
+use shared::repository::{Repository, Setting};
 
 use super::exact::Seen;
+use crate::user_file;
 
-const FILE: &str = "written";
+pub(super) const FILE: &str = "written";
 
 /// The settings that say how lines end.
 const SETTINGS: &[&str] = &["autocrlf", "attributesfile", "eol", "symlinks"];
@@ -26,10 +28,8 @@ impl Rules {
     pub(super) fn of(cx: &Context) -> Rules {
         let mut hasher = Sha256::new();
         if let Ok(repository) = cx.repository() {
-            let mut settings = repository.settings("core");
-            settings.retain(|setting| SETTINGS.contains(&setting.key.as_str()));
-            let file = super::ignored::users_file(&settings, "attributesfile", "attributes");
-            settings.extend(repository.settings("filter"));
+            let settings = settings(repository);
+            let file = user_file::of(&settings, "attributesfile", "attributes");
             for setting in settings {
                 hasher.update(format!("{:?}", (setting.key, setting.value)));
             }
@@ -42,7 +42,8 @@ impl Rules {
 
     /// Says whether the files of a slot were written by these rules.
     pub(super) fn have_written(&self, slot: &Path, seen: &Seen) -> bool {
-        fs::read(slot.join(FILE)).is_ok_and(|kept| kept == self.with(seen))
+        let kept = durable::read_foreign(&slot.join(FILE), 2 * Sha256::output_size()).ok().flatten();
+        kept.is_some_and(|kept| kept == self.with(seen))
     }
 
     /// Keeps that they were.
@@ -53,4 +54,12 @@ impl Rules {
     fn with(&self, seen: &Seen) -> Vec<u8> {
         Sha256::digest([self.0.as_slice(), &seen.attributes].concat()).to_vec()
     }
+}
+
+/// The settings that say how files are written.
+pub(super) fn settings(repository: &Repository) -> Vec<Setting> {
+    let mut settings = repository.settings("core");
+    settings.retain(|setting| SETTINGS.contains(&setting.key.as_str()));
+    settings.extend(repository.settings("filter"));
+    settings
 }

@@ -13,7 +13,7 @@ use gix::index::entry::{Flags, Mode, Stage};
 use gix::index::extension::Tree;
 use gix::objs::tree::{Entry, EntryKind};
 use gix::prelude::Write as _;
-use shared::repository::Repository;
+use shared::repository::{Repository, in_words};
 
 /// A folder that is nested deeper is git's business.
 const DEPTH: usize = 500;
@@ -73,9 +73,9 @@ impl Writer<'_> {
         let mut bytes = Vec::new();
         gix::objs::WriteTo::write_to(&tree, &mut bytes)?;
         let id = gix::objs::compute_hash(self.repository.gix.object_hash(), gix::objs::Kind::Tree, &bytes)
-            .map_err(|e| anyhow!("{e:#}"))?;
+            .map_err(|e| anyhow!(in_words(&e)))?;
         if !self.repository.gix.has_object(id) {
-            self.repository.gix.objects.write_buf(gix::objs::Kind::Tree, &bytes).map_err(|e| anyhow!("{e:#}"))?;
+            self.repository.gix.objects.write_buf(gix::objs::Kind::Tree, &bytes).map_err(|e| anyhow!(in_words(&e)))?;
         }
         Ok(id)
     }

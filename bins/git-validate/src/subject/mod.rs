@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 use shared::app::Context;
 use shared::failure::Failure;
 use shared::process::Git;
-use shared::repository::{Repository, Worktree};
+use shared::repository::{Repository, Worktree, in_words};
 
 /// Where to take the tree from.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -92,11 +92,6 @@ impl From {
         self.base.as_deref()
     }
 
-    /// Says whether it is a revision, whose files nobody edits.
-    pub(crate) fn is_rev(&self) -> bool {
-        self.rev.is_some()
-    }
-
     /// Sets what changes are counted from.
     pub(crate) fn since(self, base: Option<String>) -> From {
         From { base, ..self }
@@ -147,7 +142,8 @@ impl From {
             let (rev, commit) = (rev.to_owned(), head());
             return Ok(Subject { kind: Kind::Tree, rev, commit, tree, base: None, message: None });
         };
-        let commit = repository.gix.find_commit(id).map_err(|e| anyhow!("cannot read the commit {id}: {e:#}"))?;
+        let commit =
+            repository.gix.find_commit(id).map_err(|e| anyhow!("cannot read the commit {id}: {}", in_words(&e)))?;
         let parent = commit.parent_ids().next().map(|parent| repository.tree_of(parent.detach())).transpose();
         // In a shallow repository the parent is not there: nothing to compare with.
         let base = parent.ok().flatten();
@@ -196,6 +192,16 @@ impl From {
 fn write_tree(git: &Git) -> Result<ObjectId, Failure> {
     let id = git.run(["write-tree"]).context("the index cannot be a tree")?.text();
     Ok(ObjectId::from_hex(id.as_bytes()).context("'git write-tree' named no tree")?)
+}
+
+/// Returns git for this worktree, or for the repository where there is none.
+///
+/// From there it counts if a path in its settings is relative.
+pub(crate) fn git(cx: &Context) -> Result<Git, Failure> {
+    match own_worktree(cx.repository()?) {
+        Ok(worktree) => cx.git_in(&worktree),
+        Err(_) => cx.git(),
+    }
 }
 
 /// The worktree that was opened.
