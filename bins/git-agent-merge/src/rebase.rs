@@ -221,14 +221,18 @@ fn steps(cx: &Context, base: ObjectId, tip: ObjectId) -> Result<Vec<StepRow>, Fa
     let mut rows = Vec::new();
     let mut fields = text.split('\0');
     while let (Some(ids), Some(subject)) = (fields.next().filter(|ids| !ids.is_empty()), fields.next()) {
-        if ids.split(' ').filter(|id| !id.is_empty()).count() != 2 {
-            let message =
-                format!("'{}' is a merge or a first commit, which is not replayed", ids.get(..12).unwrap_or(ids));
+        let mut ids = ids.split(' ').map(str::to_owned);
+        let commit = ids.next().unwrap_or_default();
+        let parents: Vec<String> = ids.filter(|id| !id.is_empty()).collect();
+        let [parent] = &parents[..] else {
+            let short = commit.get(..12).unwrap_or(&commit);
+            let message = format!("'{short}' is a merge or a first commit, which is not replayed");
             return Err(Failure::could_not("merge-commit", message)
                 .hint("'git agent-merge resolve' merges the base into the branch instead"));
-        }
-        let commit = ids.split(' ').next().unwrap_or_default().to_owned();
-        rows.push(StepRow { commit, subject: subject.to_owned(), step: Step::Waiting, new: None });
+        };
+        let row =
+            StepRow { parent: parent.clone(), commit, subject: subject.to_owned(), step: Step::Waiting, new: None };
+        rows.push(row);
     }
     Ok(rows)
 }
@@ -249,7 +253,7 @@ fn in_memory(git: &Git, state: &mut State) -> Result<Replayed, Failure> {
             continue;
         }
         let commit = id(&state.steps[at].commit)?;
-        let parent = id(&git.run(["rev-parse", "--verify", &format!("{commit}^")])?.text())?;
+        let parent = id(&state.steps[at].parent)?;
         match conflicted::merge(git, Question { base: Some(parent), ours: onto, theirs: commit })? {
             Merged::Clean(tree) => onto = copied(git, state, at, tree, onto)?,
             Merged::Conflicts { tree, files } => {
@@ -269,9 +273,11 @@ fn in_memory(git: &Git, state: &mut State) -> Result<Replayed, Failure> {
 fn copied(git: &Git, state: &mut State, at: usize, tree: ObjectId, onto: ObjectId) -> Result<ObjectId> {
     let row = &mut state.steps[at];
     let commit = id(&row.commit)?;
-    let old = git.run(["rev-parse", "--verify", &format!("{commit}^{{tree}}"), &format!("{commit}^^{{tree}}")])?.text();
-    let was_empty = old.lines().next() == old.lines().nth(1);
-    let onto_tree = id(&git.run(["rev-parse", "--verify", &format!("{onto}^{{tree}}")])?.text())?;
+    let names = [&row.commit, &row.parent, &onto.to_string()].map(|commit| format!("{commit}^{{tree}}"));
+    let trees = git.run(["rev-parse".to_owned()].into_iter().chain(names))?.text();
+    let trees: Vec<&str> = trees.lines().collect();
+    let was_empty = trees.first() == trees.get(1);
+    let onto_tree = id(trees.get(2).copied().unwrap_or_default())?;
     if tree == onto_tree && !was_empty {
         row.step = Step::Empty;
         return Ok(onto);

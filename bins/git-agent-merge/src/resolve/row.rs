@@ -76,6 +76,7 @@ pub(crate) enum Step {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct StepRow {
     pub(crate) commit: String,
+    pub(crate) parent: String,
     pub(crate) subject: String,
     pub(crate) step: Step,
     pub(crate) new: Option<String>,
