@@ -648,6 +648,80 @@ fn git_worker_answers_as_its_schemas_say() {
     story.ends(&["git-worker-telemetry", "git-worker-event"]);
 }
 
+/// A resolver that needs two attempts, names what it drops, and tells its tokens.
+const RESOLVER: &str = "cat > /dev/null\necho '{\"event\":\"started\",\"session\":\"s\"}'\n\
+    echo x >> \"$HOME/runs\"\n[ $(grep -c x \"$HOME/runs\") != 1 ] || touch stray\n\
+    for f in *; do grep -q '<<<<<<<' \"$f\" && git show HEAD:README > /dev/null && printf 'both\\n' > \"$f\"; done\n\
+    report='{\"summary\":\"s\",\"files\":['\n\
+    for side in ours theirs; do for line in OURS THEIRS; do d=\"$d,{\\\"side\\\":\\\"$side\\\",\\\"line\\\":\\\"$line\\\",\\\"why\\\":\\\"w\\\"}\"; done; done\n\
+    echo \"$report{\\\"path\\\":\\\"fought\\\",\\\"summary\\\":\\\"by hand\\\",\\\"dropped\\\":[${d#,}]}]}\" > .codex-worker/resolution.json\n\
+    echo '{\"event\":\"usage\",\"input\":3,\"cached\":0,\"output\":2}'\necho '{\"event\":\"ended\",\"good\":true}'\n";
+
+/// Conflicts that a person, a rule and an agent solve.
+fn resolutions(story: &mut Story) {
+    let room = &story.room;
+    let config = |more: &str| {
+        let path = room.script("resolver", RESOLVER);
+        let agent =
+            format!("[agents.fixer]\ncommand = [\"{}\"]\nprompt = \"stdin\"\nformat = \"events\"\n", path.display());
+        room.user_config(&format!("[merge]\nunion = [\"list\"]\nagent = \"fixer\"\n{agent}{more}"));
+    };
+    config("");
+    let strange: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"odd-\xff");
+    for (branch, line) in [("fight", "OURS"), ("main", "THEIRS")] {
+        if branch == "fight" {
+            room.git(&["checkout", "-q", "-b", branch]);
+        } else {
+            room.git(&["checkout", "-q", branch]);
+        }
+        room.write("fought", &format!("{line}\n"));
+        room.write("list", &format!("- {line}\n"));
+        std::fs::write(room.repo().join(strange), format!("{line}\n")).unwrap();
+        room.commit(line);
+    }
+    let place = room.path().join("fight");
+    room.git(&["worktree", "add", "-q", place.to_str().unwrap(), "fight"]);
+    story.asks(1, &["resolve", "fight", "-n"]);
+    let told = story.asks(1, &["resolve", "fight", "--agent", "none"]);
+    assert!(told["files"].to_string().contains("path_bytes"), "{told}");
+    story.asks(1, &["resolve", "fight", "--status"]);
+    story.asks(0, &["resolve", "fight", "--abort"]);
+    story.asks(1, &["rebase", "fight", "-n"]);
+    story.asks(1, &["rebase", "fight"]);
+    story.asks(1, &["rebase", "fight", "--status"]);
+    story.asks(0, &["rebase", "fight", "--abort"]);
+    // A name that is not UTF-8 cannot be named in a report.
+    for branch in ["fight", "main"] {
+        let folder = if branch == "main" { story.room.repo() } else { place.clone() };
+        story.room.git_in(&folder, &["rm", "-q", "--ignore-unmatch", "odd-*"]);
+        story.room.commit_in(&folder, "none");
+    }
+    let told = story.asks(0, &["resolve", "fight"]);
+    assert_eq!(told["attempts"][1]["tokens"], 5, "{told}");
+    story.asks(0, &["show", "fight"]);
+    story.asks(0, &["accept", "fight", "-n"]);
+    story.asks(0, &["reject", "fight"]);
+    let told = story.asks(1, &["resolve", "fight", "--agent", "none"]);
+    story.room.write_in(Path::new(told["worktree"].as_str().unwrap()), "fought", "OURS\n");
+    let told = story.asks(0, &["resolve", "fight", "--continue"]);
+    assert_eq!(told["files"][0]["takes"], "ours");
+    story.asks(0, &["accept", "fight"]);
+    story.asks(0, &["resolve", "one", "-n"]);
+    story.room.git_in(&place, &["reset", "-q", "--hard", "HEAD~1"]);
+    let never = "[[checks]]\nname = \"never\"\ncommand = [\"false\"]\n";
+    let path = story.room.home().join(".config/codex-agents/config.toml");
+    let before = std::fs::read_to_string(&path).unwrap();
+    story.room.user_config(&format!("{before}{never}"));
+    story.asks(1, &["rebase", "fight", "--resolve"]);
+    story.room.user_config(&before);
+    story.room.write_in(&place, "fought", "not committed\n");
+    let told = story.asks(0, &["rebase", "fight", "--resolve"]);
+    assert_eq!(told["checkout"]["followed"], false);
+    story.asks(0, &["rebase", "fight"]);
+    story.asks(128, &["rebase", "fight", "--continue"]);
+    story.asks(128, &["resolve", "fight", "--continue"]);
+}
+
 #[test]
 fn git_agent_merge_answers_as_its_schema_says() {
     let mut story = Story::of("git-agent-merge");
@@ -666,6 +740,7 @@ fn git_agent_merge_answers_as_its_schema_says() {
     room.git(&["checkout", "-q", "-f", "main"]);
     story.asks(0, &["check", "one"]);
     story.asks(1, &["check", "--all", "--dirty"]);
+    resolutions(&mut story);
     let told = story.asks(128, &["check", "stranger", "one"]);
     assert_eq!(told["branches"][0]["verdict"], "could-not-tell");
     story.room.git(&["branch", "lost", "main"]);
