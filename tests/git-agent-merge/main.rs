@@ -2,6 +2,7 @@
 
 mod check;
 mod dirty;
+mod ended;
 mod oracle;
 mod rebase;
 mod resolve;
