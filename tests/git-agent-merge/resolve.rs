@@ -350,3 +350,25 @@ fn a_merge_by_structure_is_taken_only_if_it_drops_nothing() {
         assert_eq!(code["remarks"].as_array().unwrap().len(), usize::from(by == "none"), "{answer}");
     }
 }
+
+#[test]
+fn a_link_that_becomes_a_folder_is_no_hindrance() {
+    let room = room();
+    agent(&room, GOOD);
+    room.write("real/file", "x\n");
+    std::os::unix::fs::symlink("real", room.repo().join("link")).unwrap();
+    room.commit("a link");
+    room.git(&["checkout", "-q", "topic"]);
+    room.git(&["merge", "-q", "-X", "ours", "--no-edit", "main~1"]);
+    room.write("real/file", "x\n");
+    room.write("link/file", "y\n");
+    room.write("code", "fn one() {\n    topic();\n}\n");
+    room.commit("a folder");
+    room.git(&["checkout", "-q", "main"]);
+    room.write("code", "fn one() {\n    main();\n}\n");
+    room.git(&["rm", "-q", "link"]);
+    room.write("link/file", "y\n");
+    room.commit("a folder here too");
+    let answer = resolve(&room, &["--agent", "none"]).exits(1).json();
+    assert!(worktree(&answer).join("link/file").exists(), "{answer}");
+}

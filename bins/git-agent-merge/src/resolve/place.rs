@@ -83,9 +83,15 @@ impl Place {
                 .arg(self.path())
                 .args(["--quiet", "--json"])
                 .current_dir(self.path());
-            if command.output().is_ok_and(|output| output.status.success()) {
+            let output = command.output().context("cannot start git-hydrate")?;
+            if output.status.success() {
                 return Ok(());
             }
+            let words = String::from_utf8_lossy(&output.stderr).into_owned();
+            let said: Option<serde_json::Value> = words.lines().rev().find_map(|line| serde_json::from_str(line).ok());
+            let reason = said.and_then(|said| said["error"]["message"].as_str().map(str::to_owned)).unwrap_or(words);
+            let message = format!("the worktree '{}' cannot be filled: {}", self.path().display(), reason.trim());
+            return Err(Failure::could_not("hydrate", message));
         }
         cx.git_in(&self.worktree)?.run(["read-tree", "-m", "-u", "HEAD"])?;
         Ok(())
