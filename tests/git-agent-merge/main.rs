@@ -3,6 +3,7 @@
 mod check;
 mod dirty;
 mod ended;
+mod kinds;
 mod oracle;
 mod rebase;
 mod resolve;

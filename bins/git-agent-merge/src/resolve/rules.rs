@@ -72,11 +72,32 @@ fn whitespace(path: &[u8], hunk: &Hunk) -> Option<Vec<u8>> {
     } else {
         return None;
     };
-    match shift(base, spaced) {
+    let moved = match shift(base, spaced) {
         Some(Shift::None) => Some(other.clone()),
         Some(shift) => shift.of(other),
         None => (!means_by_indent(path)).then(|| other.clone()),
+    }?;
+    Some(with_ends_of(moved, base, spaced))
+}
+
+/// Gives every line the end that one side gave all of its lines.
+fn with_ends_of(content: Vec<u8>, base: &[u8], spaced: &[u8]) -> Vec<u8> {
+    let ends = |side: &[u8]| {
+        let all = side.iter().filter(|byte| **byte == b'\n').count();
+        let with_return = side.windows(2).filter(|pair| pair == b"\r\n").count();
+        (with_return > 0, with_return == all)
+    };
+    let (had_some, had_all) = ends(base);
+    let (has_some, has_all) = ends(spaced);
+    let plain = |content: &[u8]| -> Vec<u8> {
+        let lines = content.split_inclusive(|byte| *byte == b'\n');
+        lines.flat_map(|line| line.strip_suffix(b"\r\n").map_or(line.to_vec(), |line| [line, b"\n"].concat())).collect()
+    };
+    if !had_some && has_some && has_all {
+        let lines = plain(&content);
+        return lines.iter().flat_map(|byte| if *byte == b'\n' { vec![b'\r', b'\n'] } else { vec![*byte] }).collect();
     }
+    if had_some && had_all && !has_some { plain(&content) } else { content }
 }
 
 /// How one side moved all lines to the right or to the left.
@@ -217,7 +238,8 @@ fn imports(hunk: &Hunk) -> Option<Vec<u8>> {
     if !all_are || sides[1].is_empty() || sides[2].is_empty() {
         return None;
     }
-    Some(united(&sides))
+    // The order of imports says nothing, so one line is as good as sorted.
+    Some(united(&sides, 1))
 }
 
 fn is_import(line: &[u8]) -> bool {
@@ -255,15 +277,16 @@ fn union(hunk: &Hunk) -> Option<Vec<u8>> {
     };
     // A line that is there twice would be one afterwards.
     let is_simple = sides.iter().all(|side| side.iter().collect::<HashSet<_>>().len() == side.len());
-    (is_simple && keeps(&sides[1]) && keeps(&sides[2])).then(|| united(&sides))
+    (is_simple && keeps(&sides[1]) && keeps(&sides[2])).then(|| united(&sides, 2))
 }
 
 fn lines(content: &[u8]) -> Vec<&[u8]> {
     content.split_inclusive(|byte| *byte == b'\n').collect()
 }
 
-/// Our lines, and behind the last one that both have in common what only the other side has; sorted if both were.
-fn united(sides: &[Vec<&[u8]>; 3]) -> Vec<u8> {
+/// Our lines, and behind the last one that both have in common what only the other side has; sorted
+/// if both were, with at least so many lines.
+fn united(sides: &[Vec<&[u8]>; 3], least: usize) -> Vec<u8> {
     let [base, ours, theirs] = sides;
     let gone = |line: &&[u8]| base.contains(line) && !(ours.contains(line) && theirs.contains(line));
     let mut out: Vec<&[u8]> = ours.iter().copied().filter(|line| !gone(line)).collect();
@@ -280,7 +303,7 @@ fn united(sides: &[Vec<&[u8]>; 3]) -> Vec<u8> {
             }
         }
     }
-    let is_sorted = |lines: &[&[u8]]| lines.len() > 1 && lines.is_sorted();
+    let is_sorted = |lines: &[&[u8]]| lines.len() >= least && lines.is_sorted();
     if is_sorted(ours) && is_sorted(theirs) {
         out.sort_unstable();
     }
@@ -310,6 +333,8 @@ mod tests {
         assert_eq!(by("a.py", "x\ny\n", "  x\n  y\n", "x\nz\n").as_deref(), Some("  x\n  z\n"));
         assert_eq!(by("a.py", "x\ny\n", "x\n  y\n", "x\nz\n"), None, "another meaning");
         assert_eq!(by("a.c", "x\n", "y( 1 )\n", "y(1)\n").as_deref(), Some("y( 1 )\n"));
+        assert_eq!(by("a.c", "x\n", "x\r\n", "y\n").as_deref(), Some("y\r\n"), "ends of lines are kept");
+        assert_eq!(by("a.c", "x\r\n", "y\r\n", "x\n").as_deref(), Some("y\n"));
     }
 
     #[test]
@@ -325,7 +350,9 @@ mod tests {
     #[test]
     fn imports_are_united_and_sorted_where_they_were() {
         let by = |base, ours, theirs| solved(Rule::Imports, "a.rs", base, ours, theirs);
-        assert_eq!(by("", "use b;\n", "use a;\n").as_deref(), Some("use b;\nuse a;\n"));
+        assert_eq!(by("", "use b;\n", "use a;\n").as_deref(), Some("use a;\nuse b;\n"));
+        let unsorted = by("", "use c;\nuse b;\n", "use a;\n");
+        assert_eq!(unsorted.as_deref(), Some("use c;\nuse b;\nuse a;\n"));
         let sorted = by("use b;\nuse d;\n", "use b;\nuse c;\nuse d;\n", "use a;\nuse b;\nuse d;\n");
         assert_eq!(sorted.as_deref(), Some("use a;\nuse b;\nuse c;\nuse d;\n"));
         let removed = by("use b;\nuse d;\n", "use b;\n", "use b;\nuse d;\nuse e;\n");
