@@ -372,3 +372,24 @@ fn a_link_that_becomes_a_folder_is_no_hindrance() {
     let answer = resolve(&room, &["--agent", "none"]).exits(1).json();
     assert!(worktree(&answer).join("link/file").exists(), "{answer}");
 }
+
+#[test]
+fn the_agent_hears_of_the_tasks_of_both_sides() {
+    let room = Sandbox::new();
+    agent(&room, "exit 1");
+    for (task, goal) in [("first", "count from one"), ("second", "count from zero")] {
+        room.run("git-task", &["add", task, "--goal", goal]).succeeds();
+        let place = room.run("git-task", &["worktree", "add", task]).succeeds().text().to_owned();
+        room.write_in(Path::new(&place), "README", &format!("one\n{task}\nthree\n"));
+        room.commit_in(Path::new(&place), task);
+    }
+    room.run("git-task", &["complete", "first", "--unvalidated"]).succeeds();
+    room.run("git-agent-merge", &["resolve", "second", "--attempts", "1"]).exits(1);
+    let asked = fs::read_to_string(room.home().join("asked")).unwrap();
+    for words in
+        ["The task of ours: second\ncount from zero", "Task 'first', which theirs has merged: first\ncount from one"]
+    {
+        assert!(asked.contains(words), "{words}: {asked}");
+    }
+    room.run("git-agent-merge", &["resolve", "second", "--abort"]).succeeds();
+}

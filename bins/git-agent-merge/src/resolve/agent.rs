@@ -24,6 +24,8 @@ const MOST: u64 = 1 << 20;
 /// Commits that are named of each side, and of each hunk.
 const COMMITS: &str = "-n12";
 const HUNK_COMMITS: &str = "-n4";
+/// Of the base this many commits are looked at for tasks.
+const MERGED: &str = "-n200";
 /// Hunks whose history is looked up.
 const MOST_HISTORIES: usize = 40;
 
@@ -101,6 +103,9 @@ pub(crate) fn prompt(
             let _ = writeln!(text, "\nThe task of {word}: {title}\n{goal}");
         }
         let range = format!("{base}..{}", side.commit);
+        for (slug, title, goal) in merged_tasks(cx, git, &range)? {
+            let _ = writeln!(text, "\nTask '{slug}', which {word} has merged: {title}\n{goal}");
+        }
         let log = git.ask(["log", "--no-merges", "--no-show-signature", "--format=%h %s", COMMITS, &range])?;
         if log.code == 0 && !log.text().is_empty() {
             let _ = writeln!(text, "\nCommits of {word}:\n{}", log.text());
@@ -127,6 +132,19 @@ fn task(cx: &Context, name: &str) -> Result<Option<(String, String)>, Failure> {
             && (task.slug.as_str() == name || task.branch.as_ref().is_some_and(|branch| *branch == full))
     });
     Ok(task.map(|task| (task.title.clone(), task.goal.clone())))
+}
+
+/// The tasks that a side has merged since the base, by the subjects that 'git task complete' gives.
+fn merged_tasks(cx: &Context, git: &Git, range: &str) -> Result<Vec<(String, String, String)>, Failure> {
+    let log = git.ask(["log", "--first-parent", "--no-show-signature", "--format=%s", MERGED, range])?;
+    let subjects = log.text();
+    let key = cx.repository()?.key();
+    let tasks = cx.registry()?.load()?.tasks.into_iter().filter(|task| task.repo.key == key);
+    let is_meant =
+        |subject: &str, slug: &str, title: &str| subject == format!("Merge task '{slug}'") || subject == title;
+    let merged =
+        tasks.filter(|task| subjects.lines().any(|subject| is_meant(subject, task.slug.as_str(), &task.title)));
+    Ok(merged.map(|task| (task.slug.to_string(), task.title, task.goal)).collect())
 }
 
 /// The commits that made each open hunk what it is, on both sides.
