@@ -12,6 +12,7 @@ mod faults;
 mod hangs;
 mod hostile;
 mod plain;
+mod resolves;
 mod room;
 mod server;
 mod sessions;
