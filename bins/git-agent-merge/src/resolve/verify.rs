@@ -6,7 +6,7 @@ use anyhow::Result;
 use gix::ObjectId;
 use shared::process::Git;
 
-use super::account::{How, is_telling};
+use super::account::{How, Lost, Side, is_telling};
 use super::conflicted::Conflicted;
 use super::place::{self, Capture};
 use super::report::Report;
@@ -46,10 +46,6 @@ pub(crate) fn check(
     labels: &[String],
 ) -> Result<Checked> {
     let mut problems = Vec::new();
-    let mut results: HashMap<&[u8], Option<(u32, ObjectId)>> = HashMap::new();
-    for file in files {
-        results.insert(file.path(), place::entry(git, capture.tree, file.path())?);
-    }
     let outside = outside(files, capture, labels);
     if who == Who::Agent && !outside.is_empty() {
         problems.push(format!("changed paths that do not conflict: {}", outside.join(", ")));
@@ -57,94 +53,113 @@ pub(crate) fn check(
     for path in left_aside(git, capture.tree, labels)? {
         problems.push(format!("'{path}' is still there: git moved a file aside under that name"));
     }
-    let mut contents: HashMap<&[u8], Vec<u8>> = HashMap::new();
-    for (path, entry) in &results {
-        if let Some((mode, id)) = entry.filter(|(mode, _)| mode & 0o170_000 != 0o160_000) {
-            let _ = mode;
-            contents.insert(path, text::blob(git, id)?);
-        }
+    let mut results: HashMap<&[u8], Found> = HashMap::new();
+    for file in files {
+        results.insert(file.path(), Found::at(git, capture.tree, file.path())?);
     }
+    let look = Look { git, who, report, results: &results };
     let mut rows = Vec::new();
     for file in files {
-        let elsewhere: Vec<&[u8]> =
-            contents.iter().filter(|(path, _)| **path != file.path()).map(|(_, content)| content.as_slice()).collect();
-        let row =
-            one(git, file, results[file.path()], contents.get(file.path()), &elsewhere, who, report, &mut problems)?;
-        rows.push(row);
+        rows.push(look.at(file, &mut problems)?);
     }
     Ok(Checked { files: rows, problems, outside })
 }
 
-#[expect(clippy::too_many_arguments, reason = "one file of the check above")]
-fn one(
-    git: &Git,
-    file: &Conflicted,
-    result: Option<(u32, ObjectId)>,
-    content: Option<&Vec<u8>>,
-    elsewhere: &[&[u8]],
-    who: Who,
-    report: &Report,
-    problems: &mut Vec<String>,
-) -> Result<FileRow> {
-    let mut row = row(file);
-    let path = row.path.clone();
-    let said = report.about(&path);
-    row.summary = said.and_then(|said| said.summary.clone());
-    let by_others = file.open_hunks();
-    if by_others > 0 {
-        let who = if who == Who::Agent { "agent" } else { "person" };
-        row.by.push(By { who: who.to_owned(), hunks: by_others });
-    }
-    row.takes = takes(file, result);
-    if let Some(takes) = row.takes.filter(|_| who == Who::Agent && by_others > 0)
-        && said.and_then(|said| said.takes) != Some(takes)
-    {
-        problems.push(format!("'{path}' {takes}, and the report does not say so"));
-    }
-    let Some(content) = content else {
-        row.resolved = true;
-        return Ok(row);
-    };
-    let own: usize =
-        (0..3).map(|side| Ok(file.side(git, side)?.map_or(0, |side| text::markers(&side)))).sum::<Result<usize>>()?;
-    let markers = text::markers(content);
-    if markers > own {
-        problems.push(format!("'{path}' still has {} lines of conflict markers", markers - own));
-    }
-    row.resolved = markers <= own;
-    // A file that a command makes anew is nobody's text.
-    if file.generated_by.is_none() {
-        row.dropped = file.lost(git, content, elsewhere)?;
-    }
-    for lost in row.dropped.iter_mut().filter(|lost| lost.how == How::Unnamed) {
-        if let Some(why) = said.and_then(|said| said.names(lost)) {
-            lost.how = How::Named;
-            lost.why = Some(why);
-        }
-    }
-    let silent: Vec<_> = row.dropped.iter().filter(|lost| lost.how == How::Unnamed && is_telling(&lost.text)).collect();
-    if who == Who::Agent && by_others > 0 && !silent.is_empty() {
-        let shown: Vec<String> = silent
-            .iter()
-            .take(SHOWN)
-            .map(|lost| format!("\n  {}: {}", side_name(lost.side), lost.text.trim()))
-            .collect();
-        let more = silent.len().saturating_sub(SHOWN);
-        let more = if more > 0 { format!("\n  and {more} more") } else { String::new() };
-        problems.push(format!(
-            "'{path}' lacks {} lines that one side added or both keep, and the report does not name them:{}{more}",
-            silent.len(),
-            shown.concat()
-        ));
-    }
-    Ok(row)
+/// What the result has at a path.
+struct Found {
+    entry: Option<(u32, ObjectId)>,
+    /// Of a submodule there is none.
+    content: Option<Vec<u8>>,
 }
 
-fn side_name(side: super::account::Side) -> &'static str {
+impl Found {
+    fn at(git: &Git, tree: ObjectId, path: &[u8]) -> Result<Found> {
+        let entry = place::entry(git, tree, path)?;
+        let blob = entry.filter(|(mode, _)| mode & 0o170_000 != 0o160_000).map(|(_, id)| text::blob(git, id));
+        Ok(Found { entry, content: blob.transpose()? })
+    }
+}
+
+/// What the look at one file needs.
+struct Look<'a> {
+    git: &'a Git,
+    who: Who,
+    report: &'a Report,
+    results: &'a HashMap<&'a [u8], Found>,
+}
+
+impl Look<'_> {
+    fn at(&self, file: &Conflicted, problems: &mut Vec<String>) -> Result<FileRow> {
+        let Found { entry, content } = &self.results[file.path()];
+        let mut row = row(file);
+        let said = self.report.about(&row.path);
+        row.summary = said.and_then(|said| said.summary.clone());
+        let by_others = file.open_hunks();
+        let by_agent = self.who == Who::Agent && by_others > 0;
+        if by_others > 0 {
+            let who = if self.who == Who::Agent { "agent" } else { "person" };
+            row.by.push(By { who: who.to_owned(), hunks: by_others });
+        }
+        row.takes = takes(file, *entry);
+        if let Some(takes) = row.takes.filter(|_| by_agent)
+            && said.and_then(|said| said.takes) != Some(takes)
+        {
+            problems.push(format!("'{}' {takes}, and the report does not say so", row.path));
+        }
+        row.resolved = true;
+        let Some(content) = content else { return Ok(row) };
+        let markers = text::markers(content).saturating_sub(self.own_markers(file)?);
+        if markers > 0 {
+            row.resolved = false;
+            problems.push(format!("'{}' still has {markers} lines of conflict markers", row.path));
+        }
+        // A file that a command makes anew is nobody's text.
+        if file.generated_by.is_none() {
+            let others = self.results.iter().filter(|(path, _)| **path != file.path());
+            let elsewhere: Vec<&[u8]> = others.filter_map(|(_, found)| found.content.as_deref()).collect();
+            row.dropped = file.lost(self.git, content, &elsewhere)?;
+        }
+        for lost in row.dropped.iter_mut().filter(|lost| lost.how == How::Unnamed) {
+            if let Some(why) = said.and_then(|said| said.names(lost)) {
+                lost.how = How::Named;
+                lost.why = Some(why);
+            }
+        }
+        if by_agent {
+            problems.extend(silence(&row));
+        }
+        Ok(row)
+    }
+
+    /// Lines that look like markers and belong to the text of a side.
+    fn own_markers(&self, file: &Conflicted) -> Result<usize> {
+        (0..3).map(|side| Ok(file.side(self.git, side)?.map_or(0, |side| text::markers(&side)))).sum()
+    }
+}
+
+/// What is gone without a word.
+fn silence(row: &FileRow) -> Option<String> {
+    let silent: Vec<_> = row.dropped.iter().filter(|lost| lost.how == How::Unnamed && is_telling(&lost.text)).collect();
+    if silent.is_empty() {
+        return None;
+    }
+    let line = |lost: &&Lost| format!("\n  {}: {}", side_name(lost.side), lost.text.trim());
+    let shown: Vec<String> = silent.iter().take(SHOWN).map(line).collect();
+    let more = silent.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!("\n  and {more} more") } else { String::new() };
+    Some(format!(
+        "'{}' lacks {} lines that one side added or both keep, and the report does not name them:{}{more}",
+        row.path,
+        silent.len(),
+        shown.concat()
+    ))
+}
+
+fn side_name(side: Side) -> &'static str {
     match side {
-        super::account::Side::Ours => "ours",
-        super::account::Side::Theirs => "theirs",
-        super::account::Side::Base => "both",
+        Side::Ours => "ours",
+        Side::Theirs => "theirs",
+        Side::Base => "both",
     }
 }
 

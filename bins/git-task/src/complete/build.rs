@@ -113,7 +113,7 @@ fn clean_or_refuse(plan: &Plan, merged: Merged) -> Result<ObjectId, Failure> {
             let message =
                 format!("'{}' conflicts with '{}':\n  {}", plan.task.slug, short_name(&plan.base), shown.join("\n  "));
             Err(Failure::no("conflict", message).details(json!({ "paths": paths })).hint(format!(
-                "'git agent-merge check {}' shows the hunks; merge '{}' into the task's branch to solve them",
+                "'git agent-merge check {0}' shows the hunks, 'git agent-merge resolve {0}' solves them; or merge '{1}' into the task's branch",
                 plan.task.slug,
                 short_name(&plan.base)
             )))
