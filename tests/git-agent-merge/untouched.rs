@@ -8,12 +8,15 @@ use suite_tests::{Sandbox, skip};
 
 use crate::check::room;
 
-/// Every file of the room by its content: worktrees, index, refs, reflogs, stash, config, objects.
-fn content(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+/// Every file of the room by its content: worktrees, index, refs, reflogs, stash, config, objects; all but the cache.
+pub(crate) fn content(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut all = BTreeMap::new();
     let mut stack = vec![folder.to_owned()];
     while let Some(path) = stack.pop() {
         let facts = fs::symlink_metadata(&path).unwrap();
+        if path.ends_with("home/.cache/codex-agents") {
+            continue;
+        }
         if facts.is_dir() {
             stack.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
         } else {

@@ -7,7 +7,7 @@ use clap_complete::CompletionCandidate;
 use shared::app::{self, Global};
 use shared::repository::Repository;
 
-use crate::check;
+use crate::{check, order};
 
 /// Say what merges and what conflicts, without touching worktree, index, refs or stash
 #[derive(Debug, Parser)]
@@ -22,6 +22,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Check(check::Args),
+    Order(order::Args),
 }
 
 /// Completes the name of an open task or a local branch; silent wherever there is none.

@@ -1,0 +1,274 @@
+//! One base, and what merges with it: kept answers first, git for the rest.
+//!
+//! Git is the judge. What it said of the same commits or trees under the same rules is not asked
+//! again; a branch that stands on the base merges into it by definition.
+
+use std::collections::HashSet;
+
+use anyhow::{Context as _, Result};
+use gix::ObjectId;
+use gix::objs::Write as _;
+use gix::odb::loose;
+use serde::{Deserialize, Serialize};
+use shared::app::Context;
+use shared::failure::Failure;
+use shared::process::Git;
+
+use crate::answer::Verdict;
+use crate::batch::{self, Question, Reply};
+use crate::cache::{Cache, Key};
+use crate::conflict::{self, Conflict, Kind};
+use crate::hunks::{self, Hunk};
+use crate::names::Base;
+use crate::overlap::{self, Changes};
+use crate::quarantine::Quarantine;
+use crate::{ancestry, rules};
+
+/// So many trees are compared with the base by one git; fewer are compared here.
+const MANY: usize = 8;
+
+/// What is known of one merge.
+#[derive(Debug, Clone)]
+pub(crate) struct Outcome {
+    pub(crate) verdict: Verdict,
+    /// What it merges to, if it does; the tree itself may be in no repository.
+    pub(crate) tree: Option<ObjectId>,
+    pub(crate) conflicts: Vec<Conflict>,
+    /// Why it could not be told.
+    pub(crate) reason: Option<String>,
+}
+
+impl Outcome {
+    fn clean(tree: ObjectId) -> Outcome {
+        Outcome { verdict: Verdict::Clean, tree: Some(tree), conflicts: Vec::new(), reason: None }
+    }
+}
+
+/// Whoever asks about merges into one base.
+pub(crate) struct Oracle<'a> {
+    pub(crate) cx: &'a Context,
+    pub(crate) base: Base,
+    pub(crate) base_tree: ObjectId,
+    pub(crate) quarantine: Quarantine,
+    git: Git,
+    cache: Cache,
+    rules: Option<Vec<u8>>,
+    /// The trees that git made in this run, so that they are there to be merged.
+    made: HashSet<ObjectId>,
+}
+
+impl<'a> Oracle<'a> {
+    /// Opens it for a base; without `keeps` nothing is taken from earlier runs nor kept for later ones.
+    pub(crate) fn open(cx: &'a Context, base: Base, keeps: bool) -> Result<Oracle<'a>, Failure> {
+        let repository = cx.repository()?;
+        let mut cache = if keeps { Cache::load(repository) } else { Cache::default() };
+        let version = rules::version(cx, &mut cache)?;
+        let rules = if keeps { rules::of(cx, &version)? } else { None };
+        let quarantine = Quarantine::new()?;
+        // The attributes of the base, or the answer would depend on the worktree that asks.
+        let git = cx.git()?.reading().env("GIT_ATTR_SOURCE", base.commit.to_string());
+        let git = quarantine.hold(cx, git)?.within(quarantine.path());
+        let base_tree = repository.tree_of(base.commit)?;
+        Ok(Oracle { cx, base, base_tree, quarantine, git, cache, rules, made: HashSet::new() })
+    }
+
+    /// Keeps what was found out.
+    pub(crate) fn close(self) {
+        self.cache.save();
+    }
+
+    /// Merges each commit into the base.
+    pub(crate) fn merge(&mut self, commits: &[ObjectId]) -> Result<Vec<Outcome>, Failure> {
+        let mut outcomes = Vec::new();
+        for commit in commits {
+            outcomes.push(self.ahead(*commit)?);
+        }
+        let asked: Vec<usize> = (0..commits.len()).filter(|at| outcomes[*at].is_none()).collect();
+        let questions: Vec<Question> = asked.iter().map(|at| self.into_base(commits[*at])).collect();
+        let answers = self.ask(&questions)?;
+        asked.iter().zip(answers).for_each(|(at, answer)| outcomes[*at] = Some(answer));
+        Ok(outcomes.into_iter().flatten().collect())
+    }
+
+    /// The question whether a commit merges into the base.
+    fn into_base(&self, commit: ObjectId) -> Question {
+        Question { base: None, ours: self.base.commit, theirs: commit }
+    }
+
+    /// What a commit that stands on the base merges to: its own tree, if that is there.
+    fn ahead(&mut self, commit: ObjectId) -> Result<Option<Outcome>, Failure> {
+        let repository = self.cx.repository()?;
+        if !ancestry::stands_on(repository, &self.quarantine, commit, self.base.commit) {
+            return Ok(None);
+        }
+        let tree = ancestry::tree_of(repository, &self.quarantine, commit);
+        let Some(tree) = tree.ok().filter(|tree| ancestry::is_there(repository, &self.quarantine, *tree)) else {
+            return Ok(None);
+        };
+        // Where a part of it is missing, git shall say so.
+        Ok(self.changes(&[tree]).is_ok().then(|| Outcome::clean(tree)))
+    }
+
+    /// Answers each question, in order.
+    pub(crate) fn ask(&mut self, questions: &[Question]) -> Result<Vec<Outcome>, Failure> {
+        self.ask_after(&[], questions)
+    }
+
+    /// Answers each question, once the merges that make their trees have been done again in the same breath.
+    pub(crate) fn ask_after(&mut self, first: &[Question], questions: &[Question]) -> Result<Vec<Outcome>, Failure> {
+        let keys: Vec<Option<Key>> = questions.iter().map(|question| self.key(question)).collect();
+        let mut outcomes: Vec<Option<Outcome>> = Vec::new();
+        for key in &keys {
+            outcomes.push(key.as_ref().and_then(|key| parse(&self.cache.find(key)?)));
+        }
+        let open: Vec<usize> = (0..questions.len()).filter(|at| outcomes[*at].is_none()).collect();
+        if open.is_empty() {
+            return Ok(outcomes.into_iter().flatten().collect());
+        }
+        let all: Vec<Question> = first.iter().copied().chain(open.iter().map(|at| questions[*at])).collect();
+        let replies = batch::ask(&self.git, &all)?;
+        self.made.extend(replies.iter().filter_map(|reply| match reply {
+            Reply::Clean(tree) => Some(*tree),
+            Reply::Conflict { .. } | Reply::CouldNotTell(_) => None,
+        }));
+        for (at, reply) in open.iter().zip(&replies[first.len()..]) {
+            let outcome = judge(&self.git, &questions[*at], reply)?;
+            if let (Some(key), Some(body)) = (keys[*at], render(&outcome)) {
+                self.cache.keep(key, body);
+            }
+            outcomes[*at] = Some(outcome);
+        }
+        Ok(outcomes.into_iter().flatten().collect())
+    }
+
+    /// Answers whether trees that came of the base merge with each other; `sources` are their commits.
+    pub(crate) fn ask_pairs(
+        &mut self,
+        pairs: &[(ObjectId, ObjectId)],
+        sources: &dyn Fn(ObjectId) -> Option<ObjectId>,
+    ) -> Result<Vec<Outcome>, Failure> {
+        let question = |(ours, theirs): &(ObjectId, ObjectId)| Question {
+            base: Some(self.base.commit),
+            ours: *ours,
+            theirs: *theirs,
+        };
+        let questions: Vec<Question> = pairs.iter().map(question).collect();
+        let mut first = Vec::new();
+        let mut seen = HashSet::new();
+        for pair in &questions {
+            // What an earlier run merged is known by its id and has to be made once more.
+            if self.key(pair).is_some_and(|key| self.cache.find(&key).is_some()) {
+                continue;
+            }
+            for tree in [pair.ours, pair.theirs] {
+                if seen.insert(tree) && !self.is_there(tree)? {
+                    first.extend(sources(tree).map(|commit| self.into_base(commit)));
+                }
+            }
+        }
+        self.ask_after(&first, &questions)
+    }
+
+    /// Says whether a tree is in the repository, or was made in this run.
+    pub(crate) fn is_there(&self, tree: ObjectId) -> Result<bool, Failure> {
+        Ok(self.made.contains(&tree) || self.cx.repository()?.gix.has_object(tree))
+    }
+
+    /// Returns what each tree changes in the base.
+    pub(crate) fn changes(&mut self, trees: &[ObjectId]) -> Result<Vec<Changes>, Failure> {
+        let base = self.base_tree;
+        let key = |tree: &ObjectId| Key::new(&[b"changes", base.as_bytes(), tree.as_bytes()]);
+        let mut all: Vec<Option<Changes>> =
+            trees.iter().map(|tree| Changes::from_bytes(&self.cache.find(&key(tree))?)).collect();
+        let open: Vec<usize> = (0..trees.len()).filter(|at| all[*at].is_none()).collect();
+        let asked: Vec<ObjectId> = open.iter().map(|at| trees[*at]).collect();
+        let found = if asked.len() >= MANY {
+            overlap::changes(&self.git, base, &asked)?
+        } else {
+            let repository = self.cx.repository()?;
+            let made = loose::Store::at(self.quarantine.objects(), repository.gix.object_hash());
+            let read = |id: ObjectId| ancestry::read(repository, &made, id);
+            asked.iter().map(|tree| overlap::between(&read, base, *tree)).collect::<Result<_>>()?
+        };
+        for (at, changes) in open.into_iter().zip(found) {
+            self.cache.keep(key(&trees[at]), changes.to_bytes());
+            all[at] = Some(changes);
+        }
+        Ok(all.into_iter().flatten().collect())
+    }
+
+    /// Makes a merge commit that nobody else has, and returns it: the next branch is merged into it.
+    pub(crate) fn commit(&self, tree: ObjectId, parents: [ObjectId; 2]) -> Result<ObjectId, Failure> {
+        let repository = self.cx.repository()?;
+        let made = loose::Store::at(self.quarantine.objects(), repository.gix.object_hash());
+        let time = |commit: ObjectId| ancestry::time_of(repository, &made, commit);
+        // The same commit every time, or nothing about it could be kept.
+        let seconds = time(parents[0])?.max(time(parents[1])?);
+        let text = format!(
+            "tree {tree}\nparent {}\nparent {}\nauthor merge <merge@localhost> {seconds} +0000\n\
+             committer merge <merge@localhost> {seconds} +0000\n\nmerge\n",
+            parents[0], parents[1]
+        );
+        let id = made.write_buf(gix::objs::Kind::Commit, text.as_bytes());
+        Ok(id.map_err(|e| anyhow::anyhow!("{e}")).context("cannot write a commit")?)
+    }
+
+    /// The key of a question; none where answers are not kept.
+    fn key(&self, question: &Question) -> Option<Key> {
+        let rules = self.rules.as_ref()?;
+        // With a base of its own the tree of it counts, not its history.
+        let kind: &[u8] = if question.base.is_some() { b"trees" } else { b"commits" };
+        Some(Key::new(&[kind, rules, self.base_tree.as_bytes(), question.ours.as_bytes(), question.theirs.as_bytes()]))
+    }
+}
+
+/// Turns git's reply into an outcome, with the hunks of the conflicts.
+pub(crate) fn judge(git: &Git, question: &Question, reply: &Reply) -> Result<Outcome> {
+    match reply {
+        Reply::Clean(tree) => Ok(Outcome::clean(*tree)),
+        Reply::CouldNotTell(words) => Ok(Outcome {
+            verdict: Verdict::CouldNotTell,
+            tree: None,
+            conflicts: Vec::new(),
+            reason: Some(words.clone()),
+        }),
+        Reply::Conflict { files, messages, .. } => {
+            let labels = [question.ours.to_string(), question.theirs.to_string()];
+            let mut conflicts = conflict::conflicts(files, messages, &labels);
+            hunks::fill(git, &mut conflicts)?;
+            // A folder that was split by renames conflicts without any path that does.
+            let reason = conflicts.is_empty().then(|| conflict::words(messages));
+            Ok(Outcome { verdict: Verdict::Conflict, tree: None, conflicts, reason })
+        }
+    }
+}
+
+/// An outcome as it is kept.
+#[derive(Serialize, Deserialize)]
+enum Kept {
+    Clean(String),
+    Conflict(Vec<(Vec<u8>, Kind, Vec<Hunk>)>, Option<String>),
+}
+
+/// What could not be told is asked again.
+fn render(outcome: &Outcome) -> Option<Vec<u8>> {
+    let kept = match outcome.verdict {
+        Verdict::Clean => Kept::Clean(outcome.tree?.to_string()),
+        Verdict::Conflict => {
+            let all = outcome.conflicts.iter().map(|one| (one.raw_path.clone(), one.kind, one.hunks.clone()));
+            Kept::Conflict(all.collect(), outcome.reason.clone())
+        }
+        Verdict::CouldNotTell | Verdict::Skipped => return None,
+    };
+    serde_json::to_vec(&kept).ok()
+}
+
+fn parse(body: &[u8]) -> Option<Outcome> {
+    match serde_json::from_slice(body).ok()? {
+        Kept::Clean(tree) => Some(Outcome::clean(ObjectId::from_hex(tree.as_bytes()).ok()?)),
+        Kept::Conflict(all, reason) => {
+            let conflicts = all.into_iter().map(|(path, kind, hunks)| Conflict::new(path, kind, hunks)).collect();
+            Some(Outcome { verdict: Verdict::Conflict, tree: None, conflicts, reason })
+        }
+    }
+}
