@@ -143,7 +143,7 @@ fn why(merges: bool, conflicts: &[With], wish: &Wish, needs: &[String], missing:
     let list: Vec<String> = conflicts.iter().map(With::to_string).collect();
     match (merges, conflicts.is_empty()) {
         (true, true) => words.push("conflicts with none".to_owned()),
-        (true, false) => words.push(format!("before {}", list.join("; "))),
+        (true, false) => words.push(format!("comes first, though it {}", list.join("; it "))),
         (false, true) => {}
         (false, false) => words.extend(list),
     }
