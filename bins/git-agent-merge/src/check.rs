@@ -57,7 +57,7 @@ pub(crate) fn run(cx: &Context, args: &Args) -> Result<Status, Failure> {
     }
     let (mut oracle, sides) = open(cx, &args.which)?;
     let answer = forecast(&mut oracle, &sides)?.answer(&oracle, &sides);
-    oracle.close();
+    oracle.close()?;
     say(cx, args, &answer)?;
     Ok(status(answer.verdicts()))
 }

@@ -97,13 +97,21 @@ fn side(repository: &Repository, tasks: &Tasks, key: &str, name: &str) -> Result
                 .hint(format!("'git task worktree add {name}' makes it"))
         });
     }
-    let branch = Some(format!("refs/heads/{name}")).filter(|full| matches!(repository.tip(full), Ok(Some(_))));
-    let commit = repository.commit(branch.as_deref().unwrap_or(name))?;
+    let (branch, commit) = branch_or_revision(repository, name)?;
     let task = tasks
         .tasks
         .iter()
         .find(|task| task.repo.key == key && task.is_open() && task.branch.is_some() && task.branch == branch);
     Ok(Side { name: name.to_owned(), task: task.map(|task| task.slug.to_string()), branch, commit, dirty: false })
+}
+
+/// The full name of a branch, if it is one, and the commit.
+fn branch_or_revision(repository: &Repository, name: &str) -> Result<(Option<String>, ObjectId), Failure> {
+    let full = format!("refs/heads/{name}");
+    let Ok(Some(tip)) = repository.tip(&full) else { return Ok((None, repository.commit(name)?)) };
+    let is_commit = repository.gix.find_header(tip).is_ok_and(|header| header.kind() == gix::objs::Kind::Commit);
+    let commit = if is_commit { tip } else { repository.commit(&full)? };
+    Ok((Some(full), commit))
 }
 
 fn of_task(repository: &Repository, task: &Task) -> Result<Option<Side>, Failure> {
@@ -134,8 +142,7 @@ pub(crate) fn base(cx: &Context, onto: Option<&str>, sides: &[Side]) -> Result<B
         Some(name) => name,
         None => main_branch(repository)?,
     };
-    let full = Some(format!("refs/heads/{name}")).filter(|full| matches!(repository.tip(full), Ok(Some(_))));
-    let commit = repository.commit(full.as_deref().unwrap_or(&name))?;
+    let (full, commit) = branch_or_revision(repository, &name)?;
     Ok(Base { name: full.unwrap_or(name), commit })
 }
 

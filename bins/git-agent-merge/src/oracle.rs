@@ -3,7 +3,9 @@
 //! Git is the judge. What it said of the same commits or trees under the same rules is not asked
 //! again; a branch that stands on the base merges into it by definition.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use anyhow::{Context as _, Result};
 use gix::ObjectId;
@@ -53,6 +55,9 @@ pub(crate) struct Oracle<'a> {
     git: Git,
     cache: Cache,
     rules: Option<Vec<u8>>,
+    program: rules::Program,
+    /// What the commits that stand on the base merge to.
+    ahead: HashMap<ObjectId, Outcome>,
     /// The trees that git made in this run, so that they are there to be merged.
     made: HashSet<ObjectId>,
 }
@@ -62,32 +67,43 @@ impl<'a> Oracle<'a> {
     pub(crate) fn open(cx: &'a Context, base: Base, keeps: bool) -> Result<Oracle<'a>, Failure> {
         let repository = cx.repository()?;
         let mut cache = if keeps { Cache::load(repository) } else { Cache::default() };
-        let version = rules::version(cx, &mut cache)?;
-        let rules = if keeps { rules::of(cx, &version)? } else { None };
+        let program = rules::Program::look(cx, &mut cache)?;
+        let rules = if keeps { rules::of(cx, &program)? } else { None };
         let quarantine = Quarantine::new()?;
-        // The attributes of the base, or the answer would depend on the worktree that asks.
-        let git = cx.git()?.reading().env("GIT_ATTR_SOURCE", base.commit.to_string());
-        let git = quarantine.hold(cx, git)?.within(quarantine.path());
+        let git = rules::git(cx, &quarantine, base.commit)?;
         let base_tree = repository.tree_of(base.commit)?;
-        Ok(Oracle { cx, base, base_tree, quarantine, git, cache, rules, made: HashSet::new() })
+        Ok(Oracle {
+            cx,
+            base,
+            base_tree,
+            quarantine,
+            git,
+            cache,
+            rules,
+            ahead: HashMap::new(),
+            made: HashSet::new(),
+            program,
+        })
     }
 
-    /// Keeps what was found out.
-    pub(crate) fn close(self) {
+    /// Keeps what was found out, once it is sure that git is new enough to be believed.
+    pub(crate) fn close(mut self) -> Result<(), Failure> {
+        self.program.is_new_enough(&mut self.cache)?;
         self.cache.save();
+        Ok(())
     }
 
     /// Merges each commit into the base.
     pub(crate) fn merge(&mut self, commits: &[ObjectId]) -> Result<Vec<Outcome>, Failure> {
-        let mut outcomes = Vec::new();
-        for commit in commits {
-            outcomes.push(self.ahead(*commit)?);
+        let questions: Vec<Question> = commits.iter().map(|commit| self.into_base(*commit)).collect();
+        for question in &questions {
+            let key = self.key(question);
+            let is_known = key.is_some_and(|key| self.cache.find(&key).is_some());
+            if !is_known && let Some(outcome) = self.ahead(question.theirs)? {
+                self.ahead.insert(question.theirs, outcome);
+            }
         }
-        let asked: Vec<usize> = (0..commits.len()).filter(|at| outcomes[*at].is_none()).collect();
-        let questions: Vec<Question> = asked.iter().map(|at| self.into_base(commits[*at])).collect();
-        let answers = self.ask(&questions)?;
-        asked.iter().zip(answers).for_each(|(at, answer)| outcomes[*at] = Some(answer));
-        Ok(outcomes.into_iter().flatten().collect())
+        self.ask(&questions)
     }
 
     /// The question whether a commit merges into the base.
@@ -121,18 +137,30 @@ impl<'a> Oracle<'a> {
         for key in &keys {
             outcomes.push(key.as_ref().and_then(|key| parse(&self.cache.find(key)?)));
         }
+        for (at, question) in questions.iter().enumerate().filter(|(_, question)| question.ours == self.base.commit) {
+            if let (None, Some(outcome)) = (&outcomes[at], self.ahead.get(&question.theirs)) {
+                outcomes[at] = Some(outcome.clone());
+                if let (Some(key), Some(body)) = (keys[at], render(outcome)) {
+                    self.cache.keep(key, body);
+                }
+            }
+        }
         let open: Vec<usize> = (0..questions.len()).filter(|at| outcomes[*at].is_none()).collect();
         if open.is_empty() {
             return Ok(outcomes.into_iter().flatten().collect());
         }
         let all: Vec<Question> = first.iter().copied().chain(open.iter().map(|at| questions[*at])).collect();
-        let replies = batch::ask(&self.git, &all)?;
+        // What is made first has to be there before it is merged with.
+        let replies = match first {
+            [] => batch::ask_side_by_side(&self.git, &all)?,
+            _ => batch::ask(&self.git, &all)?,
+        };
         self.made.extend(replies.iter().filter_map(|reply| match reply {
             Reply::Clean(tree) => Some(*tree),
             Reply::Conflict { .. } | Reply::CouldNotTell(_) => None,
         }));
-        for (at, reply) in open.iter().zip(&replies[first.len()..]) {
-            let outcome = judge(&self.git, &questions[*at], reply)?;
+        let asked: Vec<Question> = open.iter().map(|at| questions[*at]).collect();
+        for (at, outcome) in open.iter().zip(judge_all(&self.git, &asked, &replies[first.len()..])?) {
             if let (Some(key), Some(body)) = (keys[*at], render(&outcome)) {
                 self.cache.keep(key, body);
             }
@@ -222,8 +250,34 @@ impl<'a> Oracle<'a> {
     }
 }
 
+/// Turns git's replies into outcomes, two at a time, since each file of a conflict takes a git of its own.
+pub(crate) fn judge_all(git: &Git, questions: &[Question], replies: &[Reply]) -> Result<Vec<Outcome>> {
+    let conflicts = replies.iter().filter(|reply| matches!(reply, Reply::Conflict { .. })).count();
+    let all: Vec<(&Question, &Reply)> = questions.iter().zip(replies).collect();
+    if conflicts < 2 {
+        return all.into_iter().map(|(question, reply)| judge(git, question, reply)).collect();
+    }
+    let queue = Mutex::new(all.into_iter().enumerate());
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || -> Result<Vec<(usize, Outcome)>> {
+        let mut found = Vec::new();
+        while let Some((at, (question, reply))) = next() {
+            found.push((at, judge(git, question, reply)?));
+        }
+        Ok(found)
+    };
+    let (own, other) = thread::scope(|scope| {
+        let other = scope.spawn(work);
+        (work(), other.join().unwrap_or_else(|_| anyhow::bail!("a thread failed")))
+    });
+    let mut outcomes = own?;
+    outcomes.extend(other?);
+    outcomes.sort_by_key(|(at, _)| *at);
+    Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
+}
+
 /// Turns git's reply into an outcome, with the hunks of the conflicts.
-pub(crate) fn judge(git: &Git, question: &Question, reply: &Reply) -> Result<Outcome> {
+fn judge(git: &Git, question: &Question, reply: &Reply) -> Result<Outcome> {
     match reply {
         Reply::Clean(tree) => Ok(Outcome::clean(*tree)),
         Reply::CouldNotTell(words) => Ok(Outcome {

@@ -6,8 +6,10 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
+use gix::ObjectId;
 use shared::app::Context;
 use shared::durable;
 use shared::failure::Failure;
@@ -16,6 +18,7 @@ use shared::process::Git;
 use shared::repository::Repository;
 
 use crate::cache::{Cache, Key};
+use crate::quarantine::Quarantine;
 
 /// The oldest git that can merge trees in one batch and take its attributes from a commit.
 const OLDEST: (u32, u32) = (2, 45);
@@ -27,27 +30,56 @@ const LARGEST_FILE: usize = 16 << 20;
 const SECTIONS: &[&str] =
     &["attr", "core", "diff", "extensions", "feature", "filter", "i18n", "index", "merge", "submodule"];
 
-/// Returns the version of git once it is sure that it is new enough; a program that stays the same is asked once.
-pub(crate) fn version(cx: &Context, cache: &mut Cache) -> Result<String, Failure> {
-    let git = cx.git()?;
-    let key = identity(git.program());
-    let kept = key.as_ref().and_then(|key| String::from_utf8(cache.find(key)?).ok());
-    let text = match kept {
-        Some(text) => text,
-        None => {
-            let text = git.run(["--version"])?.text();
-            if let Some(key) = key {
-                cache.keep(key, text.clone().into_bytes());
+/// The git that is asked: which file it is, and its version, which it may still be about to say.
+pub(crate) struct Program {
+    identity: Option<Key>,
+    version: Version,
+}
+
+enum Version {
+    Known(String),
+    Asked(JoinHandle<Result<String>>),
+}
+
+impl Program {
+    /// Looks at it. A script may start any other program, so it says its version first; another says it meanwhile.
+    pub(crate) fn look(cx: &Context, cache: &mut Cache) -> Result<Program, Failure> {
+        let git = cx.git()?;
+        let identity = identity(git.program());
+        let kept = identity.as_ref().and_then(|key| String::from_utf8(cache.find(key)?).ok());
+        let ask = move || Ok(git.run(["--version"])?.text());
+        let version = match (kept, &identity) {
+            (Some(version), _) => Version::Known(version),
+            (None, Some(_)) => Version::Asked(thread::spawn(ask)),
+            (None, None) => Version::Known(ask()?),
+        };
+        Ok(Program { identity, version })
+    }
+
+    /// Waits for the version and refuses a git that is too old for its answers to mean what they should.
+    pub(crate) fn is_new_enough(self, cache: &mut Cache) -> Result<(), Failure> {
+        let version = match self.version {
+            Version::Known(version) => version,
+            Version::Asked(answer) => {
+                let version = answer.join().unwrap_or_else(|_| bail!("a thread failed"))?;
+                if let Some(key) = self.identity {
+                    cache.keep(key, version.clone().into_bytes());
+                }
+                version
             }
-            text
-        }
-    };
-    let mut numbers = text.trim_start_matches("git version ").split('.').map_while(|part| part.parse::<u32>().ok());
+        };
+        refuse_old(&version)
+    }
+}
+
+fn refuse_old(version: &str) -> Result<(), Failure> {
+    let numbers = version.trim_start_matches("git version ").split('.');
+    let mut numbers = numbers.map_while(|part| part.parse::<u32>().ok());
     let (Some(major), Some(minor)) = (numbers.next(), numbers.next()) else {
-        return Err(Failure::could_not("failed", format!("git says its version is '{text}'")));
+        return Err(Failure::could_not("failed", format!("git says its version is '{version}'")));
     };
     if (major, minor) >= OLDEST {
-        return Ok(text);
+        return Ok(());
     }
     let (wanted_major, wanted_minor) = OLDEST;
     Err(Failure::could_not(
@@ -57,7 +89,16 @@ pub(crate) fn version(cx: &Context, cache: &mut Cache) -> Result<String, Failure
     .hint("install a newer git and put it first on PATH"))
 }
 
-/// The file that a program is; none for a script, which may start any other program.
+/// Returns the git that merges into a base: with its attributes, or the answer would depend on the worktree that asks,
+/// and with all that it writes in the folder that is thrown away.
+pub(crate) fn git(cx: &Context, quarantine: &Quarantine, base: ObjectId) -> Result<Git, Failure> {
+    let git = cx.git()?.reading().env("GIT_ATTR_SOURCE", base.to_string());
+    // Nothing of it has to outlive a crash or to be small.
+    let git = git.setting("core.looseCompression=0").setting("core.fsync=none");
+    Ok(quarantine.hold(cx, git)?.within(quarantine.path()))
+}
+
+/// The file that a program is; none for a script.
 fn identity(program: &Path) -> Option<Key> {
     let program = program.canonicalize().ok()?;
     let mut start = [0; 4];
@@ -70,9 +111,13 @@ fn identity(program: &Path) -> Option<Key> {
 }
 
 /// Returns the rules that merges follow here, as a part of keys; none if they cannot be told.
-pub(crate) fn of(cx: &Context, version: &str) -> Result<Option<Vec<u8>>, Failure> {
+pub(crate) fn of(cx: &Context, program: &Program) -> Result<Option<Vec<u8>>, Failure> {
     let repository = cx.repository()?;
-    let mut parts: Vec<Vec<u8>> = vec![version.as_bytes().to_vec()];
+    let mut parts: Vec<Vec<u8>> = match (&program.identity, &program.version) {
+        (Some(identity), _) => vec![identity.as_bytes().to_vec()],
+        (None, Version::Known(version)) => vec![version.as_bytes().to_vec()],
+        (None, Version::Asked(_)) => return Ok(None),
+    };
     let Some(settings) = settings(cx, repository)? else { return Ok(None) };
     parts.push(settings);
     // Attributes that are in no tree, what a commit's history is, and the main worktree's own settings,

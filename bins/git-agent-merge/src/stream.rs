@@ -29,7 +29,8 @@ type Line = Result<(Base, Side), Failure>;
 /// Answers each line with one document, in their order.
 pub(crate) fn run(cx: &Context) -> Result<Status, Failure> {
     let repository = cx.repository()?;
-    rules::version(cx, &mut Cache::load(repository))?;
+    let mut cache = Cache::load(repository);
+    rules::Program::look(cx, &mut cache)?.is_new_enough(&mut cache)?;
     let mut verdicts = vec![];
     let mut known = HashMap::new();
     let mut input = io::stdin().lock().lines().peekable();
@@ -84,11 +85,9 @@ fn answer(cx: &Context, lines: Vec<Line>, known: &mut HashMap<ObjectId, Key>) ->
             };
             let questions: Vec<Question> = places.iter().filter_map(question).collect();
             let Some(first) = questions.first() else { continue };
-            let git = cx.git()?.reading().env("GIT_ATTR_SOURCE", first.ours.to_string());
-            let git = quarantine.hold(cx, git)?.within(quarantine.path());
-            for ((at, question), reply) in places.iter().zip(&questions).zip(batch::ask(&git, &questions)?) {
-                outcomes.insert(*at, oracle::judge(&git, question, &reply)?);
-            }
+            let git = rules::git(cx, &quarantine, first.ours)?;
+            let replies = batch::ask_side_by_side(&git, &questions)?;
+            outcomes.extend(places.iter().copied().zip(oracle::judge_all(&git, &questions, &replies)?));
         }
     }
     let mut verdicts = Vec::new();

@@ -39,7 +39,7 @@ pub(crate) fn run(cx: &Context, args: &Args) -> Result<Status, Failure> {
     let chain = chain::merge(&mut oracle, &sides, &graph, &planned)?;
     let rest = after(&graph, &sides, &chain.merged);
     let order = Order::new(&oracle, &sides, &found, &wishes, &chain, &rest, largest.is_exact);
-    oracle.close();
+    oracle.close()?;
     cx.output.answer(&order)?;
     let verdicts = found.merged.iter().chain(found.pairs.iter().map(|pair| &pair.outcome)).chain(chain.failed.values());
     match check::status(verdicts.map(|outcome| outcome.verdict)) {
