@@ -112,6 +112,12 @@ impl Cache {
         self.bytes.get(from..to).map(<[u8]>::to_vec)
     }
 
+    /// Knows an answer no longer, in this run.
+    pub(crate) fn forget(&mut self, key: &Key) {
+        self.new.remove(key);
+        self.places.remove(key);
+    }
+
     /// Keeps an answer, once the cache is saved.
     pub(crate) fn keep(&mut self, key: Key, body: Vec<u8>) {
         if body.len() <= LARGEST_RECORD {

@@ -88,41 +88,50 @@ impl<'a> Oracle<'a> {
 
     /// Keeps what was found out, once it is sure that git is new enough to be believed.
     pub(crate) fn close(mut self) -> Result<(), Failure> {
-        self.program.is_new_enough(&mut self.cache)?;
+        self.program.confirm(&mut self.cache)?;
         self.cache.save();
         Ok(())
     }
 
     /// Merges each commit into the base.
     pub(crate) fn merge(&mut self, commits: &[ObjectId]) -> Result<Vec<Outcome>, Failure> {
-        let questions: Vec<Question> = commits.iter().map(|commit| self.into_base(*commit)).collect();
+        let questions: Vec<Question> = commits.iter().map(|commit| self.onto_base(*commit)).collect();
+        let repository = self.cx.repository()?;
+        let mut ahead = Vec::new();
         for question in &questions {
             let key = self.key(question);
-            let is_known = key.is_some_and(|key| self.cache.find(&key).is_some());
-            if !is_known && let Some(outcome) = self.ahead(question.theirs)? {
-                self.ahead.insert(question.theirs, outcome);
+            let tree = ancestry::tree_of(repository, &self.quarantine, question.theirs);
+            if tree.is_ok_and(|tree| !ancestry::is_there(repository, &self.quarantine, tree)) {
+                // Whatever was known of it, it is broken now.
+                key.inspect(|key| self.cache.forget(key));
+            } else if key.is_none_or(|key| self.cache.find(&key).is_none()) {
+                ahead.extend(self.tree_ahead(question.theirs)?.map(|tree| (question.theirs, tree)));
+            }
+        }
+        let trees: Vec<ObjectId> = ahead.iter().map(|(_, tree)| *tree).collect();
+        // Where a part of one is missing, git shall say so.
+        let are_whole = self.changes(&trees).is_ok();
+        for (commit, tree) in ahead {
+            if are_whole || self.changes(&[tree]).is_ok() {
+                self.ahead.insert(commit, Outcome::clean(tree));
             }
         }
         self.ask(&questions)
     }
 
     /// The question whether a commit merges into the base.
-    fn into_base(&self, commit: ObjectId) -> Question {
+    fn onto_base(&self, commit: ObjectId) -> Question {
         Question { base: None, ours: self.base.commit, theirs: commit }
     }
 
     /// What a commit that stands on the base merges to: its own tree, if that is there.
-    fn ahead(&mut self, commit: ObjectId) -> Result<Option<Outcome>, Failure> {
+    fn tree_ahead(&self, commit: ObjectId) -> Result<Option<ObjectId>, Failure> {
         let repository = self.cx.repository()?;
         if !ancestry::stands_on(repository, &self.quarantine, commit, self.base.commit) {
             return Ok(None);
         }
         let tree = ancestry::tree_of(repository, &self.quarantine, commit);
-        let Some(tree) = tree.ok().filter(|tree| ancestry::is_there(repository, &self.quarantine, *tree)) else {
-            return Ok(None);
-        };
-        // Where a part of it is missing, git shall say so.
-        Ok(self.changes(&[tree]).is_ok().then(|| Outcome::clean(tree)))
+        Ok(tree.ok().filter(|tree| ancestry::is_there(repository, &self.quarantine, *tree)))
     }
 
     /// Answers each question, in order.
@@ -190,7 +199,7 @@ impl<'a> Oracle<'a> {
             }
             for tree in [pair.ours, pair.theirs] {
                 if seen.insert(tree) && !self.is_there(tree)? {
-                    first.extend(sources(tree).map(|commit| self.into_base(commit)));
+                    first.extend(sources(tree).map(|commit| self.onto_base(commit)));
                 }
             }
         }

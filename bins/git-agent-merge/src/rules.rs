@@ -57,7 +57,7 @@ impl Program {
     }
 
     /// Waits for the version and refuses a git that is too old for its answers to mean what they should.
-    pub(crate) fn is_new_enough(self, cache: &mut Cache) -> Result<(), Failure> {
+    pub(crate) fn confirm(self, cache: &mut Cache) -> Result<(), Failure> {
         let version = match self.version {
             Version::Known(version) => version,
             Version::Asked(answer) => {

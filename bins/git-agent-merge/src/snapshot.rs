@@ -83,7 +83,8 @@ fn snapshot(job: &Job) -> Result<Option<ObjectId>> {
     let Job { git, worktree, commit, tree, seconds, .. } = job;
     git.run(["add", "--all"]).with_context(|| format!("cannot read the worktree '{}'", worktree.path.display()))?;
     let found = git.run(["write-tree"])?.text();
-    if found == tree.to_string() {
+    let found = ObjectId::from_hex(found.as_bytes()).context("'git write-tree' named no tree")?;
+    if found == *tree {
         return Ok(None);
     }
     // The same commit for the same content, so that what git said of it can be kept.
@@ -93,6 +94,7 @@ fn snapshot(job: &Job) -> Result<Option<ObjectId>> {
         git = git.env(format!("GIT_{who}_NAME"), "snapshot").env(format!("GIT_{who}_EMAIL"), "snapshot@localhost");
         git = git.env(format!("GIT_{who}_DATE"), &date);
     }
-    let made = git.feed(["commit-tree", "-p", &commit.to_string(), "-F", "-", &found], b"worktree as it is\n")?;
+    let made =
+        git.feed(["commit-tree", "-p", &commit.to_string(), "-F", "-", &found.to_string()], b"worktree as it is\n")?;
     Ok(Some(ObjectId::from_hex(made.text().as_bytes()).context("'git commit-tree' named no commit")?))
 }

@@ -30,7 +30,7 @@ type Line = Result<(Base, Side), Failure>;
 pub(crate) fn run(cx: &Context) -> Result<Status, Failure> {
     let repository = cx.repository()?;
     let mut cache = Cache::load(repository);
-    rules::Program::look(cx, &mut cache)?.is_new_enough(&mut cache)?;
+    rules::Program::look(cx, &mut cache)?.confirm(&mut cache)?;
     let mut verdicts = vec![];
     let mut known = HashMap::new();
     let mut input = io::stdin().lock().lines().peekable();
