@@ -66,11 +66,12 @@ impl<'a> Oracle<'a> {
     /// Opens it for a base; without `keeps` nothing is taken from earlier runs nor kept for later ones.
     pub(crate) fn open(cx: &'a Context, base: Base, keeps: bool) -> Result<Oracle<'a>, Failure> {
         let repository = cx.repository()?;
+        let git = cx.git()?;
         let mut cache = if keeps { Cache::load(repository) } else { Cache::default() };
-        let program = rules::Program::look(cx, &mut cache)?;
-        let rules = if keeps { rules::of(cx, &program)? } else { None };
+        let program = rules::Program::look(&git, &mut cache)?;
+        let rules = if keeps { rules::of(cx, &git, &program)? } else { None };
         let quarantine = Quarantine::new()?;
-        let git = rules::git(cx, &quarantine, base.commit)?;
+        let git = rules::merging(cx, git, &quarantine, base.commit)?;
         let base_tree = repository.tree_of(base.commit)?;
         Ok(Oracle {
             cx,

@@ -43,8 +43,8 @@ enum Version {
 
 impl Program {
     /// Looks at it. A script may start any other program, so it says its version first; another says it meanwhile.
-    pub(crate) fn look(cx: &Context, cache: &mut Cache) -> Result<Program, Failure> {
-        let git = cx.git()?;
+    pub(crate) fn look(git: &Git, cache: &mut Cache) -> Result<Program, Failure> {
+        let git = git.clone();
         let identity = identity(git.program());
         let kept = identity.as_ref().and_then(|key| String::from_utf8(cache.find(key)?).ok());
         let ask = move || Ok(git.run(["--version"])?.text());
@@ -91,8 +91,8 @@ fn refuse_old(version: &str) -> Result<(), Failure> {
 
 /// Returns the git that merges into a base: with its attributes, or the answer would depend on the worktree that asks,
 /// and with all that it writes in the folder that is thrown away.
-pub(crate) fn git(cx: &Context, quarantine: &Quarantine, base: ObjectId) -> Result<Git, Failure> {
-    let git = cx.git()?.reading().env("GIT_ATTR_SOURCE", base.to_string());
+pub(crate) fn merging(cx: &Context, git: Git, quarantine: &Quarantine, base: ObjectId) -> Result<Git, Failure> {
+    let git = git.reading().env("GIT_ATTR_SOURCE", base.to_string());
     // Nothing of it has to outlive a crash or to be small.
     let git = git.setting("core.looseCompression=0").setting("core.fsync=none");
     Ok(quarantine.hold(cx, git)?.within(quarantine.path()))
@@ -111,18 +111,18 @@ fn identity(program: &Path) -> Option<Key> {
 }
 
 /// Returns the rules that merges follow here, as a part of keys; none if they cannot be told.
-pub(crate) fn of(cx: &Context, program: &Program) -> Result<Option<Vec<u8>>, Failure> {
+pub(crate) fn of(cx: &Context, git: &Git, program: &Program) -> Result<Option<Vec<u8>>, Failure> {
     let repository = cx.repository()?;
     let mut parts: Vec<Vec<u8>> = match (&program.identity, &program.version) {
         (Some(identity), _) => vec![identity.as_bytes().to_vec()],
         (None, Version::Known(version)) => vec![version.as_bytes().to_vec()],
         (None, Version::Asked(_)) => return Ok(None),
     };
-    let Some(settings) = settings(cx, repository)? else { return Ok(None) };
+    let Some(settings) = settings(git, repository)? else { return Ok(None) };
     parts.push(settings);
     // Attributes that are in no tree, what a commit's history is, and the main worktree's own settings,
     // which count from whichever worktree this is asked.
-    let mut files = attribute_files(repository, &cx.git()?);
+    let mut files = attribute_files(repository, git);
     files.extend(["shallow", "info/grafts", "config.worktree"].map(|name| repository.common_dir().join(name)));
     for path in files {
         let Ok(content) = durable::read_foreign(&path, LARGEST_FILE) else { return Ok(None) };
@@ -136,7 +136,7 @@ pub(crate) fn of(cx: &Context, program: &Program) -> Result<Option<Vec<u8>>, Fai
 }
 
 /// The settings that count; none if they name a command.
-fn settings(cx: &Context, repository: &Repository) -> Result<Option<Vec<u8>>, Failure> {
+fn settings(git: &Git, repository: &Repository) -> Result<Option<Vec<u8>>, Failure> {
     let mut text = Vec::new();
     let mut renormalizes = false;
     let mut has_filter = false;
@@ -158,7 +158,7 @@ fn settings(cx: &Context, repository: &Repository) -> Result<Option<Vec<u8>>, Fa
     }
     if !repository.settings("includeif").is_empty() {
         // Which of them count depends on where git runs, so it has to say so itself.
-        text.extend(cx.git()?.run(["config", "--list", "-z"])?.stdout);
+        text.extend(git.run(["config", "--list", "-z"])?.stdout);
     }
     Ok(Some(text))
 }

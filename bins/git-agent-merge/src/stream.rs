@@ -30,7 +30,7 @@ type Line = Result<(Base, Side), Failure>;
 pub(crate) fn run(cx: &Context) -> Result<Status, Failure> {
     let repository = cx.repository()?;
     let mut cache = Cache::load(repository);
-    rules::Program::look(cx, &mut cache)?.confirm(&mut cache)?;
+    rules::Program::look(&cx.git()?, &mut cache)?.confirm(&mut cache)?;
     let mut verdicts = vec![];
     let mut known = HashMap::new();
     let mut input = io::stdin().lock().lines().peekable();
@@ -85,7 +85,7 @@ fn answer(cx: &Context, lines: Vec<Line>, known: &mut HashMap<ObjectId, Key>) ->
             };
             let questions: Vec<Question> = places.iter().filter_map(question).collect();
             let Some(first) = questions.first() else { continue };
-            let git = rules::git(cx, &quarantine, first.ours)?;
+            let git = rules::merging(cx, cx.git()?, &quarantine, first.ours)?;
             let replies = batch::ask_side_by_side(&git, &questions)?;
             outcomes.extend(places.iter().copied().zip(oracle::judge_all(&git, &questions, &replies)?));
         }
