@@ -67,8 +67,12 @@ impl<'a> Oracle<'a> {
     pub(crate) fn open(cx: &'a Context, base: Base, keeps: bool) -> Result<Oracle<'a>, Failure> {
         let repository = cx.repository()?;
         let git = cx.git()?;
-        let mut cache = if keeps { Cache::load(repository) } else { Cache::default() };
+        let mut cache = Cache::load(repository);
         let program = rules::Program::look(&git, &mut cache)?;
+        if !keeps {
+            // Which version a program is says nothing of merges.
+            cache = Cache::default();
+        }
         let rules = if keeps { rules::of(cx, &git, &program)? } else { None };
         let quarantine = Quarantine::new()?;
         let git = rules::merging(cx, git, &quarantine, base.commit)?;
