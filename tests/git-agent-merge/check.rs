@@ -48,7 +48,8 @@ fn a_branch_that_conflicts_with_the_base_is_named_once_and_pairs_with_nobody() {
     let verdicts = |list: &str| -> Vec<String> {
         json[list].as_array().unwrap().iter().map(|row| row["verdict"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(verdicts("branches"), ["conflict", "conflict", "clean"]);
+    // In the order of their names: one, three, two.
+    assert_eq!(verdicts("branches"), ["conflict", "clean", "conflict"]);
     assert_eq!(verdicts("pairs"), ["skipped", "skipped", "skipped"]);
 }
 
@@ -177,4 +178,104 @@ fn an_old_git_is_named_as_too_old() {
     let output = output.unwrap();
     assert_eq!(output.status.code(), Some(128));
     assert!(String::from_utf8_lossy(&output.stderr).contains("is too old for this"));
+}
+
+#[test]
+fn a_pattern_stands_for_all_branches_that_match_but_not_for_the_base() {
+    let room = room();
+    room.git(&["update-ref", "refs/remotes/origin/four", "two"]);
+    room.git(&["update-ref", "refs/pull/7/head", "three"]);
+    let names = |arguments: &[&str], code| -> Vec<String> {
+        let json = room.run("git-agent-merge", &[&["check", "--json"], arguments].concat()).exits(code).json();
+        json["branches"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&["*"], 1), ["one", "three", "two"]);
+    assert_eq!(names(&["t*"], 0), ["three", "two"]);
+    assert_eq!(names(&["*", "main"], 1), ["main", "one", "three", "two"]);
+    assert_eq!(names(&["origin/*"], 0), ["origin/four"]);
+    assert_eq!(names(&["refs/pull/*"], 0), ["refs/pull/7/head"]);
+    room.run("git-agent-merge", &["check", "nothing*"]).exits(128).warns("no branch matches 'nothing*'").prints("");
+}
+
+#[test]
+fn the_answer_is_the_same_in_whatever_order_they_are_asked_for() {
+    let room = room();
+    let first = room.run("git-agent-merge", &["check", "--json", "one", "two", "three"]).exits(1).stdout;
+    for names in [["three", "two", "one"], ["two", "one", "three"]] {
+        for more in ["--json", "--no-cache"] {
+            let ran = room.run("git-agent-merge", &[&["check", "--json", more][..], &names[..]].concat());
+            assert!(ran.code == 129 || ran.stdout == first);
+        }
+    }
+}
+
+#[test]
+fn the_table_shows_who_conflicts_with_whom_and_where() {
+    let room = room();
+    let ran = room.run("git-agent-merge", &["check", "--matrix", "*"]).exits(1);
+    let table =
+        "          base  1  2  3\n  1 one      .  \\  .  x\n  2 three    .  .  \\  .\n  3 two      .  x  .  \\\n";
+    ran.prints(&format!("{table}  1 x 3     README\n"));
+}
+
+#[test]
+fn the_page_shows_everything_and_runs_nothing() {
+    let room = room();
+    for branch in ["one", "two"] {
+        room.git(&["checkout", "-q", branch]);
+        room.write("<script>alert(1)</script>/&\"'", &format!("<b>{branch}</b>\u{1b}[2J\n"));
+        room.commit("hostile");
+    }
+    room.git(&["branch", "<i>one", "one"]);
+    room.git(&["checkout", "-q", "main"]);
+    let page = room.run("git-agent-merge", &["check", "--html", "*"]).exits(1).stdout;
+    for there in ["&lt;script&gt;", "&lt;b&gt;one&lt;/b&gt;", "&amp;&quot;&#39;", "class=\"ours\"", "TWO"] {
+        assert!(page.contains(there), "{there}: {page}");
+    }
+    for never in ["<script", "<b>", "<i>", "\u{1b}", "http://", "https://", "src="] {
+        assert!(!page.contains(never), "{never}: {page}");
+    }
+    // Each link leads somewhere, and everything that is opened is closed.
+    for link in page.split("href=\"#").skip(1) {
+        let name = link.split('"').next().unwrap();
+        assert!(page.contains(&format!("id=\"{name}\"")), "{name}");
+    }
+    room.run("git-agent-merge", &["check", "--html", "--json", "one"]).exits(129);
+    let file = room.path().join("page.html");
+    std::fs::write(&file, &page).unwrap();
+    if room.run("sh", &["-c", "command -v xmllint"]).code != 0 {
+        return suite_tests::skip("the form of the page", "there is no xmllint");
+    }
+    let said = room.run("xmllint", &["--html", "--noout", file.to_str().unwrap()]).stderr;
+    assert!(said.lines().all(|line| !line.contains("error") || line.contains("Tag section invalid")), "{said}");
+}
+
+#[test]
+fn many_merges_are_told_line_by_line() {
+    let room = room();
+    let ids = room.git(&["rev-parse", "one", "two"]);
+    let ids: Vec<&str> = ids.lines().collect();
+    room.write("lines", &format!("main one\none two\n{} {}\nnonsense one\none\ntwo three\n", ids[0], ids[1]));
+    let ran = room.run("sh", &["-c", "git-agent-merge check --stdin <lines"]).exits(128);
+    let rows: Vec<serde_json::Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let verdicts: Vec<&str> = rows
+        .iter()
+        .map(|row| row["branches"][0]["verdict"].as_str().or(row["error"]["kind"].as_str()).unwrap())
+        .collect();
+    assert_eq!(verdicts, ["clean", "conflict", "conflict", "unknown-revision", "bad-line", "clean"]);
+    let alone = room.run("git-agent-merge", &["check", "--json", "two", "--onto", "one"]).exits(1);
+    assert_eq!(alone.json(), rows[1]);
+}
+
+/// The attributes of each line's own base count, though lines share a git.
+#[test]
+fn lines_with_other_attributes_are_not_mixed() {
+    let room = room();
+    room.git(&["checkout", "-q", "-b", "with", "one"]);
+    room.write(".gitattributes", "README merge=union\n");
+    room.commit("union");
+    room.write("lines", "with two\none two\nwith two\none two\n");
+    let ran = room.run("sh", &["-c", "git-agent-merge check --stdin <lines"]).exits(1);
+    let clean: Vec<bool> = ran.stdout.lines().map(|line| line.contains("\"verdict\":\"clean\"")).collect();
+    assert_eq!(clean, [true, false, true, false]);
 }

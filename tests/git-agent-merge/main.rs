@@ -1,10 +1,13 @@
 //! git-agent-merge as a user runs it.
 
+mod cache;
+mod cases;
 mod check;
 mod dirty;
 mod ended;
 mod kinds;
 mod oracle;
+mod order;
 mod rebase;
 mod resolve;
 mod untouched;

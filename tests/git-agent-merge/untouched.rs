@@ -8,12 +8,15 @@ use suite_tests::{Sandbox, skip};
 
 use crate::check::room;
 
-/// Every file of the room by its content: worktrees, index, refs, reflogs, stash, config, objects.
-fn content(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+/// Every file of the room by its content: worktrees, index, refs, reflogs, stash, config, objects; all but the cache.
+pub(crate) fn content(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut all = BTreeMap::new();
     let mut stack = vec![folder.to_owned()];
     while let Some(path) = stack.pop() {
         let facts = fs::symlink_metadata(&path).unwrap();
+        if path.ends_with("home/.cache/codex-agents") {
+            continue;
+        }
         if facts.is_dir() {
             stack.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
         } else {
@@ -82,4 +85,44 @@ fn a_killed_check_leaves_nothing_in_the_repository_and_its_folder_to_the_next() 
     }
     assert_eq!(left(), 0);
     room.run("rm", &["-r", runtime.to_str().unwrap()]).succeeds();
+}
+
+#[test]
+fn nothing_that_only_asks_changes_anything() {
+    let room = prepared();
+    room.git(&["config", "rerere.enabled", "true"]);
+    let before = content(room.path());
+    let runtime = room.path().parent().unwrap().join(format!("run-of-{}", std::process::id()));
+    fs::create_dir_all(&runtime).unwrap();
+    for words in [
+        &["check", "*", "--dirty", "--html"][..],
+        &["check", "*", "--matrix", "--no-cache"],
+        &["check", "--stdin"],
+        &["order", "*", "--dirty"],
+        &["order", "one", "two", "--no-cache", "--json"],
+        &["check", "one", "--onto", "nonsense"],
+    ] {
+        let program = suite_tests::program_folder().join("git-agent-merge");
+        let done = room.command(program).env("XDG_RUNTIME_DIR", &runtime).args(words).output().unwrap();
+        assert!(done.status.code() != Some(129), "{words:?}");
+        assert!(content(room.path()) == before, "{words:?}");
+        assert_eq!(fs::read_dir(&runtime).unwrap().count(), 0, "{words:?}");
+    }
+    fs::remove_dir(&runtime).unwrap();
+}
+
+#[test]
+fn a_driver_that_is_killed_leaves_its_files_to_be_removed() {
+    let room = room();
+    room.write(".git/info/attributes", "README merge=slow\n");
+    let driver = room.script("driver", "kill -9 $PPID; exit 1");
+    room.git(&["config", "--global", "merge.slow.driver", &format!("{} %O %A %B", driver.display())]);
+    let runtime = room.path().join("run");
+    fs::create_dir(&runtime).unwrap();
+    let before = content(&room.repo());
+    let words = format!("XDG_RUNTIME_DIR={} git-agent-merge check one two --json", runtime.display());
+    let ran = room.run("sh", &["-c", &words]).exits(128);
+    assert_eq!(ran.json()["pairs"][0]["verdict"], "could-not-tell");
+    assert!(content(&room.repo()) == before);
+    assert_eq!(fs::read_dir(&runtime).unwrap().count(), 0);
 }

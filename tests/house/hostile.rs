@@ -139,6 +139,7 @@ fn lines() -> Vec<(&'static str, Vec<&'static str>)> {
         ("git-agent-merge", vec!["check", "other", "--onto", "main"]),
         ("git-agent-merge", vec!["check", "other", "--onto", "main", "--dirty"]),
         ("git-agent-merge", vec!["check", "--all"]),
+        ("git-agent-merge", vec!["order", "*", "--onto", "main", "--dirty"]),
     ];
     for program in ["git-task", "git-hydrate", "git-worker", "git-validate", "git-agent-merge"] {
         lines.push((program, vec!["--help"]));

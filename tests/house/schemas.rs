@@ -741,8 +741,19 @@ fn git_agent_merge_answers_as_its_schema_says() {
     story.asks(0, &["check", "one"]);
     story.asks(1, &["check", "--all", "--dirty"]);
     resolutions(&mut story);
+    story.room.run("git-task", &["add", "zero"]).succeeds();
+    story.room.run("git-task", &["edit", "two", "--depends-on", "one", "--depends-on", "zero"]).succeeds();
+    story.room.run("git-task", &["add", "apart"]).succeeds();
+    let told = story.asks(1, &["order", "--all", "--dirty"]);
+    assert_eq!(told["order"][1]["conflicts"][0]["with"], "branch");
+    // Git is asked of two that change the same, and they merge.
+    story.room.git(&["branch", "like", "task/one"]);
+    story.asks(0, &["check", "one", "like", "--no-cache"]);
+    story.asks(128, &["order", "stranger", "one"]);
+    story.asks(128, &["check", "none*"]);
+    story.asks_in(&story.room.repo(), 1, &["check", "--stdin"], "main task/one\ntask/one task/two\n");
     let told = story.asks(128, &["check", "stranger", "one"]);
-    assert_eq!(told["branches"][0]["verdict"], "could-not-tell");
+    assert_eq!(told["branches"][1]["verdict"], "could-not-tell");
     story.room.git(&["branch", "lost", "main"]);
     let blob = story.room.git(&["rev-parse", "task/one:README"]);
     std::fs::remove_file(story.room.repo().join(".git/objects").join(&blob[..2]).join(&blob[2..])).unwrap();

@@ -6,6 +6,7 @@ use serde::Serialize;
 use shared::output::Foreign;
 
 use crate::conflict::Conflict;
+use crate::matrix;
 
 /// Whether something merges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -58,6 +59,8 @@ pub(crate) struct BranchRow {
     pub(crate) commit: String,
     pub(crate) dirty: bool,
     pub(crate) verdict: Verdict,
+    /// What it merges to, where git said so.
+    pub(crate) tree: Option<String>,
     pub(crate) conflicts: Vec<Conflict>,
     pub(crate) reason: Option<String>,
 }
@@ -68,6 +71,8 @@ pub(crate) struct PairRow {
     pub(crate) a: String,
     pub(crate) b: String,
     pub(crate) verdict: Verdict,
+    /// What it merges to, where git said so.
+    pub(crate) tree: Option<String>,
     pub(crate) conflicts: Vec<Conflict>,
     pub(crate) reason: Option<String>,
 }
@@ -107,35 +112,10 @@ impl fmt::Display for Answer {
             writeln!(f, "{clean} of {} pairs merge with each other", self.pairs.len())?;
         }
         if self.branches.len() > 2 {
-            self.matrix(f, width)?;
+            writeln!(f)?;
+            matrix::table(f, self)?;
         }
         Ok(())
-    }
-}
-
-impl Answer {
-    /// Who conflicts with whom: `x` does, `.` does not, `?` could not be told, `-` was not asked.
-    fn matrix(&self, f: &mut fmt::Formatter<'_>, width: usize) -> fmt::Result {
-        writeln!(f)?;
-        let sign = |verdict: Option<Verdict>| match verdict {
-            Some(Verdict::Clean) => '.',
-            Some(Verdict::Conflict) => 'x',
-            Some(Verdict::CouldNotTell) => '?',
-            Some(Verdict::Skipped) | None => '-',
-        };
-        for (at, row) in self.branches.iter().enumerate() {
-            write!(f, "{:>3} {:width$} ", at + 1, Foreign(&row.name))?;
-            for (other, column) in self.branches.iter().enumerate() {
-                let pair = self.pairs.iter().find(|pair| {
-                    (pair.a == row.name && pair.b == column.name) || (pair.a == column.name && pair.b == row.name)
-                });
-                write!(f, " {:>2}", if at == other { '\\' } else { sign(pair.map(|pair| pair.verdict)) })?;
-            }
-            writeln!(f)?;
-        }
-        write!(f, "{:1$} ", "", width + 4)?;
-        (1..=self.branches.len()).try_for_each(|n| write!(f, " {n:>2}"))?;
-        writeln!(f)
     }
 }
 

@@ -3,6 +3,8 @@
 //! A line that git cannot merge ends the batch; what was answered before stays good, that line is
 //! the one that could not be told, and the rest goes to the next git.
 
+use std::thread;
+
 use anyhow::{Context as _, Result, bail};
 use gix::ObjectId;
 use shared::process::Git;
@@ -41,6 +43,23 @@ pub(crate) struct File {
 pub(crate) struct Message {
     pub(crate) paths: Vec<Vec<u8>>,
     pub(crate) kind: String,
+}
+
+/// So many questions are worth a git of their own.
+const SHARE: usize = 16;
+
+/// More gits at once only get in each other's way.
+const MOST_AT_ONCE: usize = 4;
+
+/// Asks all questions like [`ask`], by several gits side by side if there are many.
+pub(crate) fn ask_side_by_side(git: &Git, questions: &[Question]) -> Result<Vec<Reply>> {
+    let gits = thread::available_parallelism().map_or(1, usize::from).min(MOST_AT_ONCE);
+    let share = questions.len().div_ceil(gits).max(SHARE);
+    let replies: Result<Vec<Vec<Reply>>> = thread::scope(|scope| {
+        let shares: Vec<_> = questions.chunks(share).map(|share| scope.spawn(move || ask(git, share))).collect();
+        shares.into_iter().map(|share| share.join().unwrap_or_else(|_| bail!("a thread failed"))).collect()
+    });
+    Ok(replies?.into_iter().flatten().collect())
 }
 
 /// Asks all questions; the replies come in their order.

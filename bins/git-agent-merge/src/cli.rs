@@ -7,7 +7,7 @@ use clap_complete::CompletionCandidate;
 use shared::app::{self, Global};
 use shared::repository::Repository;
 
-use crate::{accept, check, rebase, resolve};
+use crate::{accept, check, order, rebase, resolve};
 
 /// Say what merges and what conflicts, resolve what does, and never make it worse
 #[derive(Debug, Parser)]
@@ -22,6 +22,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Check(check::Args),
+    Order(order::Args),
     Resolve(resolve::Args),
     Show(accept::ShowArgs),
     Accept(accept::AcceptArgs),

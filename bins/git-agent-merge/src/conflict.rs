@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use gix::ObjectId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::batch::{File, Message};
 use crate::hunks::Hunk;
@@ -25,7 +25,7 @@ pub(crate) struct Conflict {
 }
 
 /// How a path conflicts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Kind {
     #[serde(rename = "content")]
     Content,
@@ -81,17 +81,35 @@ pub(crate) fn conflicts(files: &[File], messages: &[Message], labels: &[String])
             *slot = Some((file.mode, file.id));
         }
     }
-    let found = by_path.into_iter().map(|(path, stages)| Conflict {
-        kind: kind(&path, &stages, messages, labels),
-        path: String::from_utf8_lossy(&path).into_owned(),
-        path_bytes: std::str::from_utf8(&path)
-            .is_err()
-            .then(|| path.iter().map(|byte| format!("{byte:02x}")).collect()),
-        hunks: Vec::new(),
-        raw_path: path,
-        stages,
+    let found = by_path.into_iter().map(|(path, stages)| {
+        let kind = kind(&path, &stages, messages, labels);
+        Conflict { stages, ..Conflict::new(path, kind, Vec::new()) }
     });
     found.collect()
+}
+
+/// The kinds of conflict that git names, where no path has one.
+pub(crate) fn words(messages: &[Message]) -> String {
+    let mut kinds: Vec<&str> =
+        messages.iter().map(|message| message.kind.as_str()).filter(|kind| kind.starts_with("CONFLICT")).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds.join(", ")
+}
+
+impl Conflict {
+    /// Makes one of which no stages are known.
+    pub(crate) fn new(raw_path: Vec<u8>, kind: Kind, hunks: Vec<Hunk>) -> Conflict {
+        let is_text = std::str::from_utf8(&raw_path).is_ok();
+        Conflict {
+            path: String::from_utf8_lossy(&raw_path).into_owned(),
+            path_bytes: (!is_text).then(|| raw_path.iter().map(|byte| format!("{byte:02x}")).collect()),
+            kind,
+            hunks,
+            raw_path,
+            stages: [None; 3],
+        }
+    }
 }
 
 /// Git moves a path aside as `<path>~<label>`; the answer must not depend on how a side was named.

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use gix::ObjectId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use shared::process::Git;
 
 use crate::conflict::{Conflict, Kind};
@@ -15,7 +15,7 @@ const MAX_SIZE: usize = 4 << 20;
 const MARKER: usize = 61;
 
 /// Lines that both sides changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Hunk {
     /// Where it starts in the merged file, from 1, with our side in the place of earlier hunks.
     pub(crate) line: usize,

@@ -1,18 +1,27 @@
 //! git-agent-merge: say what merges, before anyone merges it.
 
 mod accept;
+mod ancestry;
 mod answer;
 mod batch;
+mod cache;
 mod check;
 mod cli;
 mod conflict;
+mod forecast;
 mod hunks;
+mod matrix;
 mod names;
+mod oracle;
+mod order;
 mod overlap;
+mod page;
 mod quarantine;
 mod rebase;
 mod resolve;
+mod rules;
 mod snapshot;
+mod stream;
 
 use std::process::ExitCode;
 
@@ -24,7 +33,8 @@ fn main() -> ExitCode {
     app::run(|cli: Cli| {
         let cx = Context::open(&cli.global)?;
         match cli.command {
-            Command::Check(args) => check::run(&cx, args),
+            Command::Check(args) => check::run(&cx, &args),
+            Command::Order(args) => order::run(&cx, &args),
             Command::Resolve(args) => resolve::run(&cx, args),
             Command::Show(args) => accept::show(&cx, args),
             Command::Accept(args) => accept::accept(&cx, args),

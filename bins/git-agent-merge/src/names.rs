@@ -4,7 +4,7 @@ use gix::ObjectId;
 use shared::app::Context;
 use shared::failure::Failure;
 use shared::registry::{Task, Tasks};
-use shared::repository::{Repository, Worktree};
+use shared::repository::Repository;
 
 /// One side of a merge.
 #[derive(Debug, Clone)]
@@ -29,14 +29,18 @@ pub(crate) struct Base {
     pub(crate) commit: ObjectId,
 }
 
-/// Finds the sides that are asked for, each once.
+/// Finds the sides that are asked for, each once, in the order of their names.
 pub(crate) fn sides(cx: &Context, names: &[String], all: bool) -> Result<Vec<Side>, Failure> {
     let repository = cx.repository()?;
     let tasks = cx.registry()?.load()?;
     let key = repository.key();
     let mut sides = Vec::new();
     for name in names {
-        sides.push(side(repository, &tasks, &key, name)?);
+        if is_pattern(name) {
+            sides.extend(matching(repository, &tasks, &key, name)?);
+        } else {
+            sides.push(side(repository, &tasks, &key, name)?);
+        }
     }
     if all {
         let open = tasks.tasks.iter().filter(|task| task.repo.key == key && task.is_open());
@@ -47,9 +51,43 @@ pub(crate) fn sides(cx: &Context, names: &[String], all: bool) -> Result<Vec<Sid
     if names.is_empty() && !all {
         sides.push(current(repository, &tasks, &key)?);
     }
+    // The same answer, in whatever order they were asked for.
+    sides.sort_by(|a, b| a.name.cmp(&b.name));
     let mut seen = std::collections::HashSet::new();
     sides.retain(|side| seen.insert(side.branch.clone().unwrap_or_else(|| side.commit.to_string())));
     Ok(sides)
+}
+
+/// Says whether a name stands for several branches; no branch has one of these characters in its name.
+pub(crate) fn is_pattern(name: &str) -> bool {
+    name.contains(['*', '?', '[']) && !name.contains([':', '^', '{', '~'])
+}
+
+/// The branches that a pattern means, as for 'git branch --list': local ones, else those of remotes, or any full names.
+fn matching(repository: &Repository, tasks: &Tasks, key: &str, pattern: &str) -> Result<Vec<Side>, Failure> {
+    let roots: &[&str] = if pattern.starts_with("refs/") { &[""] } else { &["refs/heads/", "refs/remotes/"] };
+    let refs = repository.gix.references().map_err(anyhow::Error::from)?;
+    for root in roots {
+        let whole = format!("{root}{pattern}");
+        let mut found = Vec::new();
+        for reference in refs.all().map_err(anyhow::Error::from)?.flatten() {
+            let full = reference.name().as_bstr();
+            // A slash is a letter like others, as it is to git.
+            if gix::glob::wildmatch(whole.as_str().into(), full, gix::glob::wildmatch::Mode::empty())
+                && !full.ends_with(b"/HEAD")
+            {
+                let full = full.to_string();
+                let known = root.is_empty() || full.starts_with("refs/heads/");
+                let name = if known { full.strip_prefix("refs/heads/").unwrap_or(&full) } else { &full[root.len()..] };
+                found.push(side(repository, tasks, key, name)?);
+            }
+        }
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    let message = format!("no branch matches '{}'", pattern.escape_debug());
+    Err(Failure::could_not("no-match", message).hint("'git branch --list --all' shows which there are"))
 }
 
 fn side(repository: &Repository, tasks: &Tasks, key: &str, name: &str) -> Result<Side, Failure> {
@@ -59,13 +97,21 @@ fn side(repository: &Repository, tasks: &Tasks, key: &str, name: &str) -> Result
                 .hint(format!("'git task worktree add {name}' makes it"))
         });
     }
-    let branch = Some(format!("refs/heads/{name}")).filter(|full| matches!(repository.tip(full), Ok(Some(_))));
-    let commit = repository.commit(branch.as_deref().unwrap_or(name))?;
+    let (branch, commit) = branch_or_revision(repository, name)?;
     let task = tasks
         .tasks
         .iter()
         .find(|task| task.repo.key == key && task.is_open() && task.branch.is_some() && task.branch == branch);
     Ok(Side { name: name.to_owned(), task: task.map(|task| task.slug.to_string()), branch, commit, dirty: false })
+}
+
+/// The full name of a branch, if it is one, and the commit.
+fn branch_or_revision(repository: &Repository, name: &str) -> Result<(Option<String>, ObjectId), Failure> {
+    let full = format!("refs/heads/{name}");
+    let Ok(Some(tip)) = repository.tip(&full) else { return Ok((None, repository.commit(name)?)) };
+    let is_commit = repository.gix.find_header(tip).is_ok_and(|header| header.kind() == gix::objs::Kind::Commit);
+    let commit = if is_commit { tip } else { repository.commit(&full)? };
+    Ok((Some(full), commit))
 }
 
 fn of_task(repository: &Repository, task: &Task) -> Result<Option<Side>, Failure> {
@@ -96,8 +142,7 @@ pub(crate) fn base(cx: &Context, onto: Option<&str>, sides: &[Side]) -> Result<B
         Some(name) => name,
         None => main_branch(repository)?,
     };
-    let full = Some(format!("refs/heads/{name}")).filter(|full| matches!(repository.tip(full), Ok(Some(_))));
-    let commit = repository.commit(full.as_deref().unwrap_or(&name))?;
+    let (full, commit) = branch_or_revision(repository, &name)?;
     Ok(Base { name: full.unwrap_or(name), commit })
 }
 
@@ -127,12 +172,6 @@ fn main_branch(repository: &Repository) -> Result<String, Failure> {
         Failure::could_not("detached", "the main worktree is on no branch to check against")
             .hint("'--onto <base>' names one")
     })
-}
-
-/// Returns the live worktree that has a side checked out.
-pub(crate) fn worktree_of(repository: &Repository, side: &Side) -> Result<Option<Worktree>, Failure> {
-    let Some(branch) = &side.branch else { return Ok(None) };
-    Ok(repository.worktree_of(branch)?.filter(|worktree| worktree.path.exists()))
 }
 
 /// Returns the name of a branch as people write it.

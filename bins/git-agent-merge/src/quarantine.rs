@@ -44,10 +44,15 @@ impl Quarantine {
         self.folder.path()
     }
 
+    /// Returns the folder of the objects.
+    pub(crate) fn objects(&self) -> PathBuf {
+        self.folder.path().join("objects")
+    }
+
     /// Makes a git write its objects here.
     pub(crate) fn hold(&self, cx: &Context, git: Git) -> Result<Git, Failure> {
         let objects = cx.repository()?.common_dir().join("objects");
-        let git = git.env("GIT_OBJECT_DIRECTORY", self.folder.path().join("objects"));
+        let git = git.env("GIT_OBJECT_DIRECTORY", self.objects());
         Ok(git.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", quoted(&objects)))
     }
 }

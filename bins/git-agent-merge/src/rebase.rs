@@ -27,6 +27,7 @@ use crate::resolve::solve::Rules;
 use crate::resolve::store::{State, Store, Work, id};
 use crate::resolve::verify::Who;
 use crate::resolve::{self, Means, agent, backup_ref, git_for};
+use crate::rules::refuse_old_git;
 
 /// Replay a branch's commits on its base, in memory as far as nothing conflicts
 ///
@@ -169,7 +170,7 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     if args.go_on {
         return go_on(cx, &how, &slug);
     }
-    crate::check::refuse_old_git(cx)?;
+    refuse_old_git(cx)?;
     let base = names::base(cx, args.onto.as_deref(), std::slice::from_ref(&side))?;
     let branch = side.branch.clone().unwrap_or_default();
     let mut state = State::new(&slug, Work::Rebase, &branch, side.task.as_deref(), side.commit);

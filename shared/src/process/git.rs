@@ -129,6 +129,18 @@ impl Git {
         }
     }
 
+    /// Returns the program that is started.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Starts git in another folder, such as one that is thrown away with what its merge drivers leave there.
+    #[must_use]
+    pub fn within(mut self, folder: &Path) -> Git {
+        folder.clone_into(&mut self.folder);
+        self
+    }
+
     /// Takes no optional lock: for git started to read.
     #[must_use]
     pub fn reading(self) -> Git {

@@ -32,6 +32,7 @@ use shared::slug::Slug;
 use crate::batch::Question;
 use crate::names::{self, Side};
 use crate::quarantine::Quarantine;
+use crate::rules::refuse_old_git;
 pub(crate) use agent::Asked;
 pub(crate) use answer::{Answer, Outcome};
 use attempt::{Attempt, How, Solved, Validated};
@@ -183,7 +184,7 @@ pub(crate) fn git_for(cx: &Context, base: ObjectId) -> Result<Git, Failure> {
 }
 
 fn start(cx: &Context, args: &Args, side: &Side, slug: &Slug) -> Result<Status, Failure> {
-    crate::check::refuse_old_git(cx)?;
+    refuse_old_git(cx)?;
     let base = names::base(cx, args.onto.as_deref(), std::slice::from_ref(side))?;
     let how = args.means.load(cx)?;
     let branch = side.branch.clone().unwrap_or_default();
