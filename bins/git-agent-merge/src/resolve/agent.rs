@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -214,8 +215,9 @@ pub(crate) fn run(cx: &Context, asked: &Asked, slug: &Slug, worktree: &Path, pro
         }
         Ok(()) | Err(_) => {}
     }
-    let file = tempfile::Builder::new().prefix("git-agent-merge-prompt-").tempfile().context("cannot create a file")?;
-    fs::write(file.path(), prompt).context("cannot write the prompt")?;
+    let prefix = "git-agent-merge-prompt-";
+    let mut file = tempfile::Builder::new().prefix(prefix).tempfile().context("cannot create a file")?;
+    file.write_all(prompt.as_bytes()).context("cannot write the prompt")?;
     let mut command = process::command(program);
     process::scrub(&mut command).args([
         "run",

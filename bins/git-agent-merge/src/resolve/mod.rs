@@ -197,10 +197,10 @@ fn start(cx: &Context, args: &Args, side: &Side, slug: &Slug) -> Result<Status, 
         return preview(cx, &how, state, question);
     }
     let store = Store::open(cx, slug)?;
-    if let Some(old) = store.load()? {
-        if let Some(status) = of_before(cx, &store, &old, &state)? {
-            return Ok(status);
-        }
+    if let Some(old) = store.load()?
+        && let Some(status) = of_before(cx, &store, &old, &state)?
+    {
+        return Ok(status);
     }
     let git = git_for(cx, base.commit)?;
     match conflicted::merge(&git, question)? {

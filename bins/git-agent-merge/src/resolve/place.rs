@@ -138,7 +138,7 @@ impl Place {
             ("MERGE_MODE", String::new()),
             (LAID, String::new()),
         ] {
-            fs::write(own.join(name), content).with_context(|| format!("cannot write '{name}'"))?;
+            durable::replace_public(&own.join(name), content.as_bytes(), 0o644)?;
         }
         Ok(())
     }
@@ -190,7 +190,7 @@ impl Place {
             let aside = self.folder.join(format!("replaced-{}", clock::stamp(clock::now())));
             fs::rename(&link, aside).context("cannot put aside what is in the place of '.git'")?;
         }
-        fs::write(&link, [wanted.as_slice(), b"\n"].concat()).context("cannot write '.git' again")
+        durable::replace_public(&link, &[wanted.as_slice(), b"\n"].concat(), 0o644)
     }
 
     /// Removes it; all of it has to be kept before.

@@ -1,6 +1,7 @@
 //! The rules, one after the other, on every conflicted file.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -175,7 +176,7 @@ fn structural(git: &Git, program: &Path, file: &mut Conflicted) -> Result<()> {
     let mut places = Vec::new();
     for (side, name) in ["base", "ours", "theirs"].iter().enumerate() {
         let place = folder.path().join(format!("{name}{extension}"));
-        fs::write(&place, file.side(git, side)?.unwrap_or_default()).context("cannot write a temporary file")?;
+        put(&place, &file.side(git, side)?.unwrap_or_default())?;
         places.push(place);
     }
     let out = folder.path().join(format!("merged{extension}"));
@@ -228,7 +229,7 @@ fn remembered(cx: &Context, git: &Git, tree: ObjectId, files: &mut [Conflicted])
         own.feed(["update-index", "--index-info"], input.as_bytes())?;
         // As git itself lays it out, since it remembers that.
         let place = folder.path().join(&name);
-        fs::write(&place, in_tree(git, tree, file.path())?).context("cannot write a temporary file")?;
+        put(&place, &in_tree(git, tree, file.path())?)?;
         own.ask(["rerere"])?;
         let solved = fs::read(&place).context("cannot read what git remembers")?;
         if super::text::markers(&solved) == 0 {
@@ -238,6 +239,11 @@ fn remembered(cx: &Context, git: &Git, tree: ObjectId, files: &mut [Conflicted])
         own.run(["update-index", "--force-remove", &name])?;
     }
     Ok(())
+}
+
+/// Writes a file that nobody keeps.
+fn put(place: &Path, content: &[u8]) -> Result<()> {
+    fs::File::create_new(place).and_then(|mut file| file.write_all(content)).context("cannot write a temporary file")
 }
 
 fn in_tree(git: &Git, tree: ObjectId, path: &[u8]) -> Result<Vec<u8>> {
