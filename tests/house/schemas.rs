@@ -706,7 +706,7 @@ fn resolutions(story: &mut Story) {
     let told = story.asks(0, &["resolve", "fight", "--continue"]);
     assert_eq!(told["files"][0]["takes"], "ours");
     story.asks(0, &["accept", "fight"]);
-    story.asks(0, &["resolve", "one", "-n"]);
+    story.asks(0, &["resolve", "two", "-n"]);
     story.room.git_in(&place, &["reset", "-q", "--hard", "HEAD~1"]);
     let never = "[[checks]]\nname = \"never\"\ncommand = [\"false\"]\n";
     let path = story.room.home().join(".config/codex-agents/config.toml");
@@ -740,7 +740,6 @@ fn git_agent_merge_answers_as_its_schema_says() {
     room.git(&["checkout", "-q", "-f", "main"]);
     story.asks(0, &["check", "one"]);
     story.asks(1, &["check", "--all", "--dirty"]);
-    resolutions(&mut story);
     story.room.run("git-task", &["add", "zero"]).succeeds();
     story.room.run("git-task", &["edit", "two", "--depends-on", "one", "--depends-on", "zero"]).succeeds();
     story.room.run("git-task", &["add", "apart"]).succeeds();
@@ -759,6 +758,7 @@ fn git_agent_merge_answers_as_its_schema_says() {
     std::fs::remove_file(story.room.repo().join(".git/objects").join(&blob[..2]).join(&blob[2..])).unwrap();
     let told = story.asks(128, &["check", "one", "two"]);
     assert_eq!(told["pairs"][0]["verdict"], "could-not-tell", "{told}");
+    resolutions(&mut story);
     story.asks(128, &["check", "nonsense"]);
     story.asks(129, &["check", "--nonsense"]);
     story.asks_in(&story.room.home(), 128, &["check"], "");

@@ -3,15 +3,14 @@
 //! They are replayed as objects; a worktree is made only for a commit that conflicts. The branch moves
 //! at the end, by compare-and-swap and with a backup, and the checkout that it has follows.
 
-use std::fmt;
+mod answer;
 
 use anyhow::Result;
 use gix::ObjectId;
-use serde::Serialize;
 use shared::app::Context;
 use shared::exit::Status;
 use shared::failure::Failure;
-use shared::landing::{Checkout, Landed, Move};
+use shared::landing::{Landed, Move};
 use shared::output::Foreign;
 use shared::process::{Git, copy_commit};
 use shared::slug::Slug;
@@ -19,15 +18,16 @@ use shared::slug::Slug;
 use crate::batch::Question;
 use crate::names::{self, short};
 use crate::quarantine::Quarantine;
-use crate::resolve::attempt::{self, Attempt, How, Solved, Validated};
+use crate::resolve::attempt::{self, Attempt, How, Solved};
 use crate::resolve::conflicted::{self, Merged};
 use crate::resolve::place::Place;
-use crate::resolve::row::{AttemptRow, FileRow, Step, StepRow};
+use crate::resolve::row::{Step, StepRow};
 use crate::resolve::solve::Rules;
 use crate::resolve::store::{State, Store, Work, id};
 use crate::resolve::verify::Who;
 use crate::resolve::{self, Means, agent, backup_ref, git_for};
 use crate::rules::refuse_old_git;
+use answer::{Answer, Outcome};
 
 /// Replay a branch's commits on its base, in memory as far as nothing conflicts
 ///
@@ -57,104 +57,6 @@ pub(crate) struct Args {
     /// Say what would happen and change nothing
     #[arg(short = 'n', long, conflicts_with_all = ["go_on", "abort", "status"])]
     dry_run: bool,
-}
-
-/// How it stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Outcome {
-    UpToDate,
-    Preview,
-    Open,
-    Rebased,
-    /// Checks do not pass on what agents and rules made of it.
-    Refused,
-}
-
-#[derive(Debug, Serialize)]
-struct Answer {
-    merge: String,
-    outcome: Outcome,
-    branch: String,
-    from: String,
-    /// The commit that the branch has, or would have.
-    to: Option<String>,
-    onto: String,
-    onto_commit: String,
-    steps: Vec<StepRow>,
-    files: Vec<FileRow>,
-    attempts: Vec<AttemptRow>,
-    validated: Option<Validated>,
-    worktree: Option<String>,
-    reason: Option<String>,
-    backup: Option<String>,
-    checkout: Option<Checkout>,
-}
-
-impl Answer {
-    fn of(state: &State, outcome: Outcome) -> Answer {
-        let is_open = outcome == Outcome::Open;
-        Answer {
-            merge: state.slug.clone(),
-            outcome,
-            branch: state.branch.clone(),
-            from: state.tip.clone(),
-            to: None,
-            onto: state.onto.clone(),
-            onto_commit: state.base.clone(),
-            steps: state.steps.clone(),
-            files: if is_open { state.files.clone() } else { Vec::new() },
-            attempts: state.attempts.clone(),
-            validated: None,
-            worktree: state.worktree.as_ref().filter(|_| is_open).map(|path| path.display().to_string()),
-            reason: None,
-            backup: None,
-            checkout: None,
-        }
-    }
-}
-
-impl fmt::Display for Answer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (branch, onto) = (Foreign(short(&self.branch)), Foreign(short(&self.onto)));
-        match self.outcome {
-            Outcome::UpToDate => return writeln!(f, "{branch} is on {onto} already"),
-            Outcome::Preview => writeln!(f, "{branch} on {onto} would be:")?,
-            Outcome::Open => writeln!(f, "{branch} is not on {onto} yet")?,
-            Outcome::Rebased => writeln!(f, "{branch} is on {onto} now")?,
-            Outcome::Refused => writeln!(f, "{branch} stays where it was")?,
-        }
-        for row in &self.steps {
-            let step = match row.step {
-                Step::Replayed => "replayed",
-                Step::Resolved => "resolved",
-                Step::Empty => "empty",
-                Step::Conflict => "conflict",
-                Step::Waiting => "waiting",
-            };
-            writeln!(f, "  {step:8}  {}  {}", row.commit.get(..12).unwrap_or(&row.commit), Foreign(&row.subject))?;
-        }
-        self.files.iter().try_for_each(|file| write!(f, "{file}"))?;
-        for attempt in self.attempts.iter().filter(|attempt| !attempt.problems.is_empty()) {
-            let problems = attempt.problems.join("; ");
-            writeln!(f, "  attempt {} by {}: {}", attempt.number, Foreign(&attempt.by), Foreign(&problems))?;
-        }
-        if let Some(reason) = &self.reason {
-            writeln!(f, "  {}", Foreign(reason))?;
-        }
-        if let Some(backup) = &self.backup {
-            let what = if self.outcome == Outcome::Refused { "what was made of it" } else { "where it was" };
-            writeln!(f, "{what} stays as {backup}")?;
-        }
-        if self.outcome != Outcome::Open {
-            return Ok(());
-        }
-        if let Some(worktree) = &self.worktree {
-            writeln!(f, "go on by hand in {}", Foreign(worktree))?;
-        }
-        let slug = &self.merge;
-        writeln!(f, "then: git agent-merge rebase --continue {slug}; or give up: git agent-merge rebase --abort {slug}")
-    }
 }
 
 pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
