@@ -5,4 +5,5 @@ mod dirty;
 mod oracle;
 mod rebase;
 mod resolve;
+mod train;
 mod untouched;

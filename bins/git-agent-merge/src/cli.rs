@@ -7,7 +7,7 @@ use clap_complete::CompletionCandidate;
 use shared::app::{self, Global};
 use shared::repository::Repository;
 
-use crate::{accept, check, rebase, resolve};
+use crate::{accept, check, rebase, resolve, train};
 
 /// Say what merges and what conflicts, resolve what does, and never make it worse
 #[derive(Debug, Parser)]
@@ -27,6 +27,7 @@ pub(crate) enum Command {
     Accept(accept::AcceptArgs),
     Reject(accept::RejectArgs),
     Rebase(rebase::Args),
+    Train(train::Args),
 }
 
 /// Completes the name of an open task or a local branch; silent wherever there is none.

@@ -13,6 +13,7 @@ mod quarantine;
 mod rebase;
 mod resolve;
 mod snapshot;
+mod train;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
             Command::Accept(args) => accept::accept(&cx, args),
             Command::Reject(args) => accept::reject(&cx, args),
             Command::Rebase(args) => rebase::run(&cx, args),
+            Command::Train(args) => train::run(&cx, args),
         }
     })
 }

@@ -15,7 +15,7 @@ use shared::process::Git;
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     /// Every path that differs, folders not included.
-    touched: HashSet<Vec<u8>>,
+    pub(crate) touched: HashSet<Vec<u8>>,
     /// Those of them that are there afterwards.
     live: HashSet<Vec<u8>>,
     /// Paths that were not there before.
