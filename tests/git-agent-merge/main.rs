@@ -2,6 +2,7 @@
 
 mod check;
 mod dirty;
+mod install;
 mod oracle;
 mod rebase;
 mod resolve;

@@ -648,6 +648,35 @@ fn git_worker_answers_as_its_schemas_say() {
     story.ends(&["git-worker-telemetry", "git-worker-event"]);
 }
 
+/// Trains and the hook, each kind of member once.
+fn trains(story: &mut Story) {
+    story.asks(1, &["train", "one", "two", "-n"]);
+    story.asks(1, &["train", "one", "two"]);
+    story.asks(1, &["train", "one", "--validate"]);
+    let told = story.asks(128, &["train", "stranger", "one", "main"]);
+    assert_eq!(told["train"]["ref"], "refs/agent-merge-train/main");
+    let room = &story.room;
+    for name in ["a", "b", "c"] {
+        room.git(&["checkout", "-q", "-b", name, "main"]);
+        room.write(name, name);
+        room.commit(name);
+    }
+    room.git(&["checkout", "-q", "main"]);
+    let together = "! test -e a || ! test -e b";
+    room.user_config(&format!("[[checks]]\nname = \"both\"\ncommand = [\"sh\", \"-c\", \"{together}\"]\n"));
+    let told = story.asks(1, &["train", "a", "b", "c", "--validate", "--explain"]);
+    assert_eq!((&told["members"][1]["breaks_with"], &told["members"][2]["state"]), (&"a".into(), &"behind".into()));
+    story.asks(1, &["train", "a", "b", "c", "--validate", "--keep-going", "--onto", "main~0"]);
+    story.room.git(&["branch", "sideline"]);
+    story.asks(0, &["train", "a", "c", "--validate", "--land", "--onto", "sideline"]);
+    story.asks(129, &["train", "a", "--explain"]);
+    story.asks(0, &["install", "-n"]);
+    story.asks(0, &["install"]);
+    story.asks(0, &["install"]);
+    story.asks(0, &["uninstall"]);
+    story.asks(0, &["uninstall"]);
+}
+
 #[test]
 fn git_agent_merge_answers_as_its_schema_says() {
     let mut story = Story::of("git-agent-merge");
@@ -666,6 +695,7 @@ fn git_agent_merge_answers_as_its_schema_says() {
     room.git(&["checkout", "-q", "-f", "main"]);
     story.asks(0, &["check", "one"]);
     story.asks(1, &["check", "--all", "--dirty"]);
+    trains(&mut story);
     let told = story.asks(128, &["check", "stranger", "one"]);
     assert_eq!(told["branches"][0]["verdict"], "could-not-tell");
     story.room.git(&["branch", "lost", "main"]);

@@ -6,6 +6,7 @@ mod batch;
 mod check;
 mod cli;
 mod conflict;
+mod hook;
 mod hunks;
 mod names;
 mod overlap;
@@ -32,6 +33,9 @@ fn main() -> ExitCode {
             Command::Reject(args) => accept::reject(&cx, args),
             Command::Rebase(args) => rebase::run(&cx, args),
             Command::Train(args) => train::run(&cx, args),
+            Command::Install(args) => hook::install(&cx, args),
+            Command::Uninstall(args) => hook::uninstall(&cx, args),
+            Command::Hook(args) => hook::called(&cx, args),
         }
     })
 }
