@@ -243,3 +243,39 @@ fn the_folder_that_git_takes_hooks_from_is_used_if_it_is_of_this_repository() {
     }
     assert_eq!(fs::read(room.repo().join(".git/config")).unwrap(), before);
 }
+
+#[test]
+fn the_users_configuration_gets_it_where_git_reads_hooks_from_it() {
+    let room = room();
+    let git = room.run("sh", &["-c", "command -v git"]).succeeds().text().to_owned();
+    let script = format!(
+        "for word; do [ \"$word\" != --version ] || {{ echo git version 2.55.0; exit; }}; done; exec '{git}' \"$@\""
+    );
+    room.script("newer/git", &script);
+    // A git that only says that it is newer.
+    let with_newer = |words: &[&str]| {
+        let mut command = room.command(suite_tests::program_folder().join("git-agent-merge"));
+        let path = format!("{}:{}", room.path().join("newer").display(), std::env::var("PATH").unwrap());
+        Ran::new("git-agent-merge".into(), command.env("PATH", path).args(words).output().unwrap())
+    };
+    let gitconfig = room.home().join(".gitconfig");
+    let before = fs::read(&gitconfig).unwrap();
+    with_newer(&["install", "--global", "-n"]).succeeds().says("installed");
+    assert_eq!(fs::read(&gitconfig).unwrap(), before);
+    for (flag, command) in
+        [("--warn", "git-agent-merge hook pre-push || :"), ("--refuse", "git-agent-merge hook --refuse pre-push")]
+    {
+        with_newer(&["install", "--global", flag]).succeeds().says("(in git's configuration)");
+        with_newer(&["install", "--global", flag]).succeeds().says("present");
+        assert_eq!(room.git(&["config", "--global", "--get-all", "hook.git-agent-merge-pre-push.command"]), command);
+        assert_eq!(room.git(&["config", "--global", "hook.git-agent-merge-pre-push.event"]), "pre-push");
+        // As git runs it: the arguments of the hook follow.
+        let id = room.git(&["rev-parse", "task/one"]);
+        let line = format!("refs/heads/task/one {id} refs/heads/task/one {}", "0".repeat(40));
+        let as_git = format!("echo '{line}' | sh -c '{command} \"$@\"' sh origin ../remote.git");
+        let ran = room.run("sh", &["-c", &as_git]).warns("conflicts with the task 'two'");
+        assert_eq!(ran.code, i32::from(flag == "--refuse"), "{}", ran.stderr);
+    }
+    with_newer(&["uninstall", "--global"]).succeeds().says("removed");
+    assert_eq!(fs::read(&gitconfig).unwrap(), before);
+}

@@ -54,15 +54,16 @@ enum Mode {
 
 impl Mode {
     fn call(self) -> Call {
-        let (flag, if_missing) = match self {
-            Mode::Warn => ("", Missing::Passes),
-            Mode::Refuse => (" --refuse", Missing::Stops),
+        // Git gives the arguments of the hook to the last command, and we need none of them.
+        let (flag, end, if_missing) = match self {
+            Mode::Warn => ("", " || :", Missing::Passes),
+            Mode::Refuse => (" --refuse", "", Missing::Stops),
         };
         let command = format!("git-agent-merge hook{flag} {PRE_PUSH}");
         Call {
             event: PRE_PUSH,
             in_script: format!("{command} \"$@\""),
-            in_settings: [command.clone(), command],
+            in_settings: [format!("{command}{end}"), format!("{command}{end}")],
             missing: "nobody looked for conflicts",
             if_missing,
         }
