@@ -130,10 +130,11 @@ impl fmt::Display for Answer {
         if let Some(verdict) = self.base_is_red() {
             writeln!(f, "{base} itself is red ({verdict}), so nothing can be said of what is on top of it")?;
         }
+        let runs = if self.validations == 1 { "one run".to_owned() } else { format!("{} runs", self.validations) };
         let validated = match self.validated {
-            Validated::Pass => format!("validated by {} runs", self.validations),
+            Validated::Pass => format!("validated by {runs}"),
             Validated::NoChecks => "not validated: no checks are configured".to_owned(),
-            Validated::No if self.validations > 0 => format!("nothing passed in {} runs", self.validations),
+            Validated::No if self.validations > 0 => format!("nothing passed in {runs}"),
             Validated::No => "not validated".to_owned(),
         };
         match &self.train {

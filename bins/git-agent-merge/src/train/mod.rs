@@ -144,7 +144,7 @@ fn prove(train: &mut Train<'_>, prover: &mut Prover<'_>, args: &Args) -> Result<
         train.couple_all(proof.good, &rest)?;
         let points = train.points(&rest);
         let Some((_, whole)) = points.last() else { return Ok(proof) };
-        match prover.verdict(whole.tree, &format!("all {} that merge", train.points(&train.all()).len()))? {
+        match prover.verdict(whole.tree, &format!("the train of {}", train.points(&train.all()).len()))? {
             Verdict::Pass => return Ok(Proof { good: *whole, validated: Validated::Pass, ..proof }),
             Verdict::NoChecks => return Ok(Proof { validated: Validated::NoChecks, ..proof }),
             Verdict::Red(_) => {}
