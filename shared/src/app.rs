@@ -137,6 +137,19 @@ impl Context {
         Ok(with_identity(Git::at(common)?.pinned(common, None).env("GIT_COMMON_DIR", common), repository))
     }
 
+    /// Returns git for the worktree that was opened, or for the repository where it is bare.
+    ///
+    /// From there it counts if a path in its settings is relative.
+    ///
+    /// # Errors
+    /// As [`Context::git`].
+    pub fn git_here(&self) -> Result<Git, Failure> {
+        match self.repository()?.own_worktree() {
+            Some(worktree) => self.git_in(&worktree),
+            None => self.git(),
+        }
+    }
+
     /// Returns git for one worktree, pinned so that nothing in the worktree can lead it elsewhere.
     ///
     /// # Errors

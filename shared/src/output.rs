@@ -163,6 +163,18 @@ fn is_hostile(c: char) -> bool {
         | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// Writes a path of a tree as text, so that no two paths read the same.
+pub fn path_text(path: &[u8]) -> String {
+    match std::str::from_utf8(path) {
+        Ok(text) => text.to_owned(),
+        Err(_) => path.utf8_chunks().fold(String::new(), |mut text, chunk| {
+            text.push_str(chunk.valid());
+            chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
+            text
+        }),
+    }
+}
+
 /// Escapes like [`escape`], but lets the colour sequences `ESC [ digits ; m` pass.
 fn escape_but_colors(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
@@ -229,5 +241,11 @@ mod tests {
         assert_eq!(escape_but_colors("\u{1b}[1;31mred\u{1b}[0m"), "\u{1b}[1;31mred\u{1b}[0m");
         assert_eq!(escape_but_colors("\u{1b}[2J\u{1b}[31"), "\\u{1b}[2J\\u{1b}[31");
         assert_eq!(escape_but_colors("\u{1b}"), "\\u{1b}");
+    }
+
+    #[test]
+    fn a_path_that_is_no_text_is_written_out() {
+        assert_eq!(path_text("ä b".as_bytes()), "ä b");
+        assert_eq!(path_text(b"a\xff\xfeb"), "a\\xff\\xfeb");
     }
 }

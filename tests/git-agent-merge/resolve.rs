@@ -277,6 +277,7 @@ fn rules_can_be_turned_off_and_wrong_settings_are_named() {
     resolve(&room, &["-n"]).exits(128).warns("merge.generated.lock.command");
     room.user_config("");
     room.run("git-agent-merge", &["resolve", "main~1"]).exits(128).warns("is no branch");
+    room.run("git-agent-merge", &["resolve", "top*"]).exits(129).warns("name one");
     room.run("git-agent-merge", &["resolve", "main"]).succeeds().says("without a conflict");
 }
 

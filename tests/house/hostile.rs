@@ -140,6 +140,9 @@ fn lines() -> Vec<(&'static str, Vec<&'static str>)> {
         ("git-agent-merge", vec!["check", "other", "--onto", "main", "--dirty"]),
         ("git-agent-merge", vec!["check", "--all"]),
         ("git-agent-merge", vec!["order", "*", "--onto", "main", "--dirty"]),
+        ("git-agent-merge", vec!["train", "other", "--onto", "main"]),
+        ("git-agent-merge", vec!["train", "other", "--onto", "main", "--validate", "--land"]),
+        ("git-agent-merge", vec!["hook", "pre-push"]),
     ];
     for program in ["git-task", "git-hydrate", "git-worker", "git-validate", "git-agent-merge"] {
         lines.push((program, vec!["--help"]));

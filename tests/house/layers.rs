@@ -5,7 +5,7 @@ use super::{files, programs, top};
 
 /// The layers of `shared`, the upper first; a layer uses only those below it.
 const LAYERS: &[&[&str]] = &[
-    &["app", "failure", "landing", "output"],
+    &["app", "failure", "hooks", "landing", "output"],
     &["config", "own_folder", "registry"],
     &["durable", "process", "repository"],
     &["clock", "exit", "folders", "refusal", "slug"],

@@ -722,6 +722,41 @@ fn resolutions(story: &mut Story) {
     story.asks(128, &["resolve", "fight", "--continue"]);
 }
 
+/// Trains and the hook, each kind of member once.
+fn trains(story: &mut Story) {
+    story.asks(1, &["train", "one", "two", "-n"]);
+    story.asks(1, &["train", "one", "two"]);
+    story.asks(1, &["train", "one", "--validate"]);
+    let told = story.asks(128, &["train", "stranger", "one", "main"]);
+    assert_eq!(told["train"]["ref"], "refs/agent-merge-train/main");
+    let room = &story.room;
+    for name in ["a", "b", "c"] {
+        room.git(&["checkout", "-q", "-b", name, "main"]);
+        room.write(name, name);
+        room.commit(name);
+    }
+    room.git(&["checkout", "-q", "main"]);
+    let together = "! test -e a || ! test -e b";
+    room.user_config(&format!("[[checks]]\nname = \"both\"\ncommand = [\"sh\", \"-c\", \"{together}\"]\n"));
+    let told = story.asks(1, &["train", "a", "b", "c", "--validate", "--explain"]);
+    assert_eq!((&told["members"][1]["breaks_with"], &told["members"][2]["state"]), (&"a".into(), &"behind".into()));
+    story.asks(1, &["train", "a", "b", "c", "--validate", "--keep-going", "--onto", "main~0"]);
+    let place = story.room.path().join("sideline");
+    story.room.git(&["worktree", "add", "-q", "-b", "sideline", place.to_str().unwrap()]);
+    story.room.write_in(&place, "a", "in the way\n");
+    let told = story.asks(0, &["train", "a", "c", "--validate", "--land", "--onto", "sideline"]);
+    assert_eq!(told["checkout"]["followed"], false);
+    story.room.user_config("[[checks]]\nname = \"never\"\ncommand = [\"false\"]\n");
+    let told = story.asks(1, &["train", "a", "--validate"]);
+    assert_eq!(told["base"]["verdict"], "fail");
+    story.asks(129, &["train", "a", "--explain"]);
+    story.asks(0, &["install", "-n"]);
+    story.asks(0, &["install"]);
+    story.asks(0, &["install"]);
+    story.asks(0, &["uninstall"]);
+    story.asks(0, &["uninstall"]);
+}
+
 #[test]
 fn git_agent_merge_answers_as_its_schema_says() {
     let mut story = Story::of("git-agent-merge");
@@ -751,12 +786,13 @@ fn git_agent_merge_answers_as_its_schema_says() {
     story.asks(128, &["order", "stranger", "one"]);
     story.asks(128, &["check", "none*"]);
     story.asks_in(&story.room.repo(), 1, &["check", "--stdin"], "main task/one\ntask/one task/two\n");
+    trains(&mut story);
     let told = story.asks(128, &["check", "stranger", "one"]);
     assert_eq!(told["branches"][1]["verdict"], "could-not-tell");
     story.room.git(&["branch", "lost", "main"]);
     let blob = story.room.git(&["rev-parse", "task/one:README"]);
     std::fs::remove_file(story.room.repo().join(".git/objects").join(&blob[..2]).join(&blob[2..])).unwrap();
-    let told = story.asks(128, &["check", "one", "two"]);
+    let told = story.asks(128, &["check", "one", "two", "--no-cache"]);
     assert_eq!(told["pairs"][0]["verdict"], "could-not-tell", "{told}");
     resolutions(&mut story);
     story.asks(128, &["check", "nonsense"]);

@@ -7,7 +7,7 @@ use clap_complete::CompletionCandidate;
 use shared::app::{self, Global};
 use shared::repository::Repository;
 
-use crate::{accept, check, order, rebase, resolve};
+use crate::{accept, check, hook, order, rebase, resolve, train};
 
 /// Say what merges and what conflicts, resolve what does, and never make it worse
 #[derive(Debug, Parser)]
@@ -28,6 +28,11 @@ pub(crate) enum Command {
     Accept(accept::AcceptArgs),
     Reject(accept::RejectArgs),
     Rebase(rebase::Args),
+    Train(train::Args),
+    Install(hook::InstallArgs),
+    Uninstall(hook::UninstallArgs),
+    #[command(hide = true)]
+    Hook(hook::HookArgs),
 }
 
 /// Completes the name of an open task or a local branch; silent wherever there is none.

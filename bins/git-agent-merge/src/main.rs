@@ -9,6 +9,7 @@ mod check;
 mod cli;
 mod conflict;
 mod forecast;
+mod hook;
 mod hunks;
 mod matrix;
 mod names;
@@ -22,6 +23,7 @@ mod resolve;
 mod rules;
 mod snapshot;
 mod stream;
+mod train;
 
 use std::process::ExitCode;
 
@@ -40,6 +42,10 @@ fn main() -> ExitCode {
             Command::Accept(args) => accept::accept(&cx, args),
             Command::Reject(args) => accept::reject(&cx, args),
             Command::Rebase(args) => rebase::run(&cx, args),
+            Command::Train(args) => train::run(&cx, args),
+            Command::Install(args) => hook::install(&cx, args),
+            Command::Uninstall(args) => hook::uninstall(&cx, args),
+            Command::Hook(args) => hook::called(&cx, args),
         }
     })
 }

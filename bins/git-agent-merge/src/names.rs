@@ -29,8 +29,19 @@ pub(crate) struct Base {
     pub(crate) commit: ObjectId,
 }
 
-/// Finds the sides that are asked for, each once, in the order of their names.
+/// Finds the sides that are asked for, each once, by name: the same answer in whatever order they were asked for.
 pub(crate) fn sides(cx: &Context, names: &[String], all: bool) -> Result<Vec<Side>, Failure> {
+    let mut sides = found(cx, names, all)?;
+    sides.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(once(sides))
+}
+
+/// Finds the sides that are asked for, each once, as they were named.
+pub(crate) fn sides_as_named(cx: &Context, names: &[String], all: bool) -> Result<Vec<Side>, Failure> {
+    found(cx, names, all).map(once)
+}
+
+fn found(cx: &Context, names: &[String], all: bool) -> Result<Vec<Side>, Failure> {
     let repository = cx.repository()?;
     let tasks = cx.registry()?.load()?;
     let key = repository.key();
@@ -51,11 +62,13 @@ pub(crate) fn sides(cx: &Context, names: &[String], all: bool) -> Result<Vec<Sid
     if names.is_empty() && !all {
         sides.push(current(repository, &tasks, &key)?);
     }
-    // The same answer, in whatever order they were asked for.
-    sides.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(sides)
+}
+
+fn once(mut sides: Vec<Side>) -> Vec<Side> {
     let mut seen = std::collections::HashSet::new();
     sides.retain(|side| seen.insert(side.branch.clone().unwrap_or_else(|| side.commit.to_string())));
-    Ok(sides)
+    sides
 }
 
 /// Says whether a name stands for several branches; no branch has one of these characters in its name.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use shared::output::Foreign;
+pub(crate) use shared::output::path_text;
 
 /// How much a finding weighs; only an error closes the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -49,28 +50,5 @@ impl fmt::Display for Finding {
             write!(f, " ")?;
         }
         write!(f, "{}: {} [{}]", self.severity, Foreign(&self.message), Foreign(&self.rule))
-    }
-}
-
-/// Writes a path of a tree as text, so that no two paths read the same.
-pub(crate) fn path_text(path: &[u8]) -> String {
-    match std::str::from_utf8(path) {
-        Ok(text) => text.to_owned(),
-        Err(_) => path.utf8_chunks().fold(String::new(), |mut text, chunk| {
-            text.push_str(chunk.valid());
-            chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
-            text
-        }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_that_is_no_text_is_written_out() {
-        assert_eq!(path_text("ä b".as_bytes()), "ä b");
-        assert_eq!(path_text(b"a\xff\xfeb"), "a\\xff\\xfeb");
     }
 }

@@ -15,7 +15,7 @@ use shared::output::Foreign;
 use shared::repository::{Repository, Scope};
 
 use crate::note::{self, REF};
-use crate::{subject, tree};
+use crate::tree;
 
 /// How often a push that somebody else was faster with is tried again.
 const TRIES: u32 = 10;
@@ -79,7 +79,7 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
             break;
         }
         let refs = format!("{REF}:{REF}");
-        let done = subject::git(cx)?.ask(["push", "--quiet", "--end-of-options", &args.remote, &refs])?;
+        let done = cx.git_here()?.ask(["push", "--quiet", "--end-of-options", &args.remote, &refs])?;
         if done.code == 0 {
             answer.pushed = true;
             break;
@@ -99,7 +99,7 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
 
 /// Fetches the notes of the remote and puts their union with ours into ours; returns how many of ours have changed.
 fn fetch(cx: &Context, repository: &Repository, args: &Args, held: &str) -> Result<usize, Failure> {
-    let listed = subject::git(cx)?.reading().ask(["ls-remote", "--end-of-options", &args.remote, REF])?;
+    let listed = cx.git_here()?.reading().ask(["ls-remote", "--end-of-options", &args.remote, REF])?;
     if listed.code != 0 {
         let words = listed.stderr.lines().next().unwrap_or_default().trim_start_matches("fatal: ").to_owned();
         return Err(Failure::could_not("fetch", format!("cannot ask the remote '{}': {words}", args.remote)));
@@ -133,7 +133,7 @@ fn fetch(cx: &Context, repository: &Repository, args: &Args, held: &str) -> Resu
 
 fn git_fetch(cx: &Context, remote: &str, refs: &str) -> Result<(), Failure> {
     let words = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--end-of-options", remote, refs];
-    subject::git(cx)?.run(words)?;
+    cx.git_here()?.run(words)?;
     Ok(())
 }
 

@@ -96,6 +96,17 @@ impl Repository {
         self.work_tree.as_deref()
     }
 
+    /// Returns the worktree that was opened as one of the repository's, its branch not looked up.
+    pub fn own_worktree(&self) -> Option<Worktree> {
+        Some(Worktree {
+            path: self.work_tree()?.to_owned(),
+            git_dir: self.git_dir().to_owned(),
+            branch: None,
+            is_main: self.git_dir() == self.common_dir(),
+            locked: None,
+        })
+    }
+
     /// Returns the main worktree; `None` if the repository is bare.
     pub fn main_worktree(&self) -> Option<PathBuf> {
         if self.git_dir == self.common_dir {

@@ -15,7 +15,8 @@ use shared::registry::{Task, Tasks};
 use crate::answer::Verdict;
 use crate::check::{self, Which};
 use crate::forecast::{Forecast, forecast};
-use crate::names::Side;
+use crate::names::{Base, Side};
+use crate::oracle::Oracle;
 use answer::Order;
 use graph::Graph;
 
@@ -47,6 +48,19 @@ pub(crate) fn run(cx: &Context, args: &Args) -> Result<Status, Failure> {
         _ if rest.is_empty() => Ok(Status::Done),
         _ => Ok(Status::No),
     }
+}
+
+/// Puts sides into this order, by their places; those that do not merge with the others come last.
+pub(crate) fn best(cx: &Context, base: Base, sides: &[Side]) -> Result<Vec<usize>, Failure> {
+    let mut oracle = Oracle::open(cx, base, true)?;
+    let found = forecast(&mut oracle, sides)?;
+    let graph = graph(&found, &wishes(cx, sides)?);
+    let largest = graph::largest(&graph);
+    let planned = sorted(&graph, &found, sides, |at| largest.members[at]);
+    let mut order = chain::merge(&mut oracle, sides, &graph, &planned)?.merged;
+    oracle.close()?;
+    order.extend(after(&graph, sides, &order));
+    Ok(order)
 }
 
 /// What the registry says of a branch's task.

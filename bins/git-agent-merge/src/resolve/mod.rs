@@ -153,6 +153,9 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
 
 /// Finds the branch that is meant; a commit alone cannot be moved.
 pub(crate) fn branch(cx: &Context, name: Option<&str>) -> Result<Side, Failure> {
+    if let Some(name) = name.filter(|name| names::is_pattern(name)) {
+        return Err(Failure::usage(format!("'{}' may stand for several branches: name one", name.escape_debug())));
+    }
     let given: Vec<String> = name.map(str::to_owned).into_iter().collect();
     let side = names::sides(cx, &given, false)?.into_iter().next();
     let side = side.ok_or_else(|| Failure::could_not("unknown-revision", "there is no branch here"))?;

@@ -4,13 +4,11 @@ use std::path::{Path, PathBuf};
 
 use shared::app::Context;
 use shared::failure::Failure;
+use shared::hooks::{Folder, Program, Standing, settings, standing};
 use shared::process;
 use shared::repository::{Scope, Setting};
 
-use super::folder::Folder;
-use super::script::{self, Standing};
-use super::{Hook, settings};
-use crate::subject;
+use super::{Hook, program};
 
 /// One thing that keeps a hook from calling us.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,20 +24,20 @@ pub(crate) struct Trouble {
 /// # Errors
 /// When there is no repository, or git cannot be asked.
 pub(crate) fn look(cx: &Context) -> Result<Vec<Trouble>, Failure> {
-    let folder = Folder::find(cx)?;
+    let (folder, program) = (Folder::find(cx)?, program());
     let mut troubles: Vec<Trouble> = path_trouble(&folder).into_iter().collect();
     let mut is_called = false;
     for hook in Hook::ALL {
-        let standing = script::standing(&folder.path, hook).unwrap_or(Standing::Absent);
+        let standing = standing(&folder.path, &program, hook.name()).unwrap_or(Standing::Absent);
         is_called |= standing != Standing::Absent;
         troubles.extend(script_trouble(&folder.path.join(hook.name()), hook, standing));
-        let of_settings = settings_trouble(cx, hook)?;
+        let of_settings = settings_trouble(cx, &program, hook)?;
         is_called |= of_settings.is_some();
         troubles.extend(of_settings.flatten());
     }
     let usual = cx.repository()?.common_dir().join("hooks");
     let elsewhere = Hook::ALL.into_iter().find(|hook| {
-        let standing = script::standing(&usual, *hook).unwrap_or(Standing::Absent);
+        let standing = standing(&usual, &program, hook.name()).unwrap_or(Standing::Absent);
         folder.path.canonicalize().ok() != usual.canonicalize().ok() && standing != Standing::Absent
     });
     if let (Some(hook), Some(named)) = (elsewhere, &folder.named) {
@@ -113,12 +111,12 @@ fn script_trouble(path: &Path, hook: Hook, standing: Standing) -> Option<Trouble
 }
 
 /// Looks at a hook in git's configuration; nothing at all if it is not there.
-fn settings_trouble(cx: &Context, hook: Hook) -> Result<Option<Option<Trouble>>, Failure> {
-    let git = subject::git(cx)?.reading();
-    if settings::command(&git, hook)?.is_none() {
+fn settings_trouble(cx: &Context, program: &Program, hook: Hook) -> Result<Option<Option<Trouble>>, Failure> {
+    let git = cx.git_here()?.reading();
+    if settings::command(&git, program, hook.name())?.is_none() {
         return Ok(None);
     }
-    let place = format!("hook.git-validate-{}", hook.name());
+    let place = settings::section(program, hook.name());
     let trouble = |kind, message: &str, hint: &str| {
         Some(Trouble { kind, place: place.clone(), message: message.to_owned(), hint: hint.to_owned() })
     };
@@ -128,7 +126,7 @@ fn settings_trouble(cx: &Context, hook: Hook) -> Result<Option<Option<Trouble>>,
             "this git is too old to read hooks from its configuration",
             "'git validate install' in this repository works with every git",
         )
-    } else if settings::is_off(&git, hook)? {
+    } else if settings::is_off(&git, program, hook.name())? {
         trouble("hook-disabled", "it is switched off", "'git config --show-origin --get-regexp ^hook' shows where")
     } else {
         None

@@ -5,8 +5,6 @@ use shared::app::Context;
 use shared::failure::Failure;
 use shared::repository::Repository;
 
-use crate::subject;
-
 /// What git writes above the changes that an editor shows, after the comment character.
 const SCISSORS: &str = " ------------------------ >8 ------------------------";
 /// Of which `core.commentChar = auto` chooses one.
@@ -36,7 +34,7 @@ pub(super) fn cleaned(cx: &Context, raw: &[u8]) -> Result<Vec<u8>, Failure> {
     let comment = comment(repository, raw);
     let whole = if mode == Cleanup::Whitespace { raw } else { before_scissors(raw, &comment) };
     // Only git 2.45 knows a comment of several characters by either name.
-    let git = subject::git(cx)?.reading().setting(format!("core.commentChar={comment}"));
+    let git = cx.git_here()?.reading().setting(format!("core.commentChar={comment}"));
     let words: &[&str] = if mode == Cleanup::Strip { &["stripspace", "--strip-comments"] } else { &["stripspace"] };
     Ok(git.feed(words, whole)?.stdout)
 }

@@ -194,31 +194,12 @@ fn write_tree(git: &Git) -> Result<ObjectId, Failure> {
     Ok(ObjectId::from_hex(id.as_bytes()).context("'git write-tree' named no tree")?)
 }
 
-/// Returns git for this worktree, or for the repository where there is none.
-///
-/// From there it counts if a path in its settings is relative.
-pub(crate) fn git(cx: &Context) -> Result<Git, Failure> {
-    match own_worktree(cx.repository()?) {
-        Ok(worktree) => cx.git_in(&worktree),
-        Err(_) => cx.git(),
-    }
-}
-
 /// The worktree that was opened.
 ///
 /// # Errors
 /// When the repository is bare.
 pub(crate) fn own_worktree(repository: &Repository) -> Result<Worktree, Failure> {
-    let Some(path) = repository.work_tree() else {
-        return Err(Failure::could_not("bare", "this repository has no worktree and no index"));
-    };
-    Ok(Worktree {
-        path: path.to_owned(),
-        git_dir: repository.git_dir().to_owned(),
-        branch: None,
-        is_main: repository.git_dir() == repository.common_dir(),
-        locked: None,
-    })
+    repository.own_worktree().ok_or_else(|| Failure::could_not("bare", "this repository has no worktree and no index"))
 }
 
 /// The index of the commit that is being made, where a hook names one; from the top of the worktree, as git counts.

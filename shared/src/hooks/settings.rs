@@ -3,12 +3,10 @@
 use std::env;
 use std::path::PathBuf;
 
-use shared::app::Context;
-use shared::failure::Failure;
-use shared::process::Git;
-
-use super::{Beside, Call, Hook, Row, Scope};
-use crate::subject;
+use super::{Beside, Call, Program, Row, Scope};
+use crate::app::Context;
+use crate::failure::Failure;
+use crate::process::Git;
 
 /// The first git that reads them.
 const SINCE: (u32, u32) = (2, 54);
@@ -17,39 +15,45 @@ const SINCE: (u32, u32) = (2, 54);
 ///
 /// # Errors
 /// When there is no git, or it does not say its version.
-pub(super) fn is_known(cx: &Context) -> Result<bool, Failure> {
+pub fn is_known(cx: &Context) -> Result<bool, Failure> {
     Ok(Git::at(cx.folder())?.version()? >= SINCE)
 }
 
 /// Puts hooks into the configuration of the user.
-pub(super) fn install_global(cx: &Context, calls: &[Call], dry_run: bool) -> Result<Vec<Row>, Failure> {
+pub(super) fn install_global(
+    cx: &Context,
+    program: &Program,
+    calls: &[Call],
+    dry_run: bool,
+) -> Result<Vec<Row>, Failure> {
     let place = Place::of(cx, Scope::Global)?;
     let (major, minor) = place.git.version()?;
     if (major, minor) < SINCE {
         let words = format!("git {major}.{minor} reads no hooks from its configuration; 2.54 is the first that does");
-        return Err(Failure::could_not("git-too-old", words).hint(
-            "'git validate install' in a repository works with every git; init.templateDir and a core.hooksPath of yours are left alone",
-        ));
+        return Err(Failure::could_not("git-too-old", words).hint(format!(
+            "'{} install' in a repository works with every git; init.templateDir and a core.hooksPath of yours are left alone",
+            program.verb
+        )));
     }
-    calls.iter().map(|call| place.install(*call, dry_run)).collect()
+    calls.iter().map(|call| place.install(program, call, dry_run)).collect()
 }
 
 /// Puts one hook into the configuration of the repository.
-pub(super) fn install_one(cx: &Context, call: Call, dry_run: bool) -> Result<Row, Failure> {
-    Place::of(cx, Scope::Local)?.install(call, dry_run)
+pub(super) fn install_one(cx: &Context, program: &Program, call: &Call, dry_run: bool) -> Result<Row, Failure> {
+    Place::of(cx, Scope::Local)?.install(program, call, dry_run)
 }
 
-pub(super) fn uninstall(cx: &Context, scope: Scope, dry_run: bool) -> Result<Vec<Row>, Failure> {
+pub(super) fn uninstall(cx: &Context, program: &Program, scope: Scope, dry_run: bool) -> Result<Vec<Row>, Failure> {
     let place = Place::of(cx, scope)?;
-    Hook::ALL.into_iter().map(|hook| place.uninstall(hook, dry_run)).collect()
+    program.events().into_iter().map(|event| place.uninstall(program, event, dry_run)).collect()
 }
 
 /// Finds the command of a hook in git's configuration, of whatever scope.
 ///
 /// # Errors
 /// When git cannot be started.
-pub(super) fn command(git: &Git, hook: Hook) -> Result<Option<String>, Failure> {
-    let answer = git.ask(["config", "--get", &format!("{}.command", section(hook))])?;
+pub fn command(git: &Git, program: &Program, event: &str) -> Result<Option<String>, Failure> {
+    let answer = git.ask(["config", "--get", &format!("{}.command", section(program, event))])?;
     Ok((answer.code == 0).then(|| answer.text()))
 }
 
@@ -57,8 +61,8 @@ pub(super) fn command(git: &Git, hook: Hook) -> Result<Option<String>, Failure> 
 ///
 /// # Errors
 /// When git cannot be started.
-pub(super) fn is_off(git: &Git, hook: Hook) -> Result<bool, Failure> {
-    for name in [section(hook), format!("hook.{}", hook.name())] {
+pub fn is_off(git: &Git, program: &Program, event: &str) -> Result<bool, Failure> {
+    for name in [section(program, event), format!("hook.{event}")] {
         let answer = git.ask(["config", "--type=bool", "--get", &format!("{name}.enabled")])?;
         if answer.code == 0 && answer.text() == "false" {
             return Ok(true);
@@ -79,7 +83,7 @@ impl Place {
         match scope {
             Scope::Local => {
                 let path = cx.repository()?.common_dir().join("config");
-                Ok(Place { git: subject::git(cx)?.reading(), scope, path })
+                Ok(Place { git: cx.git_here()?.reading(), scope, path })
             }
             Scope::Global => {
                 // Keeps out a git that a repository may have brought.
@@ -89,30 +93,31 @@ impl Place {
         }
     }
 
-    fn install(&self, call: Call, dry_run: bool) -> Result<Row, Failure> {
-        let (section, command) = (section(call.hook), call.in_settings(self.scope));
+    fn install(&self, program: &Program, call: &Call, dry_run: bool) -> Result<Row, Failure> {
+        let (section, command) =
+            (section(program, call.event), &call.in_settings[usize::from(self.scope == Scope::Global)]);
         let has = |key: &str, value: &str| -> Result<bool, Failure> {
             Ok(self.ask(&["--get-all", &format!("{section}.{key}")])?.as_deref() == Some(value))
         };
-        let is_there = has("command", &command)? && has("event", call.hook.name())?;
+        let is_there = has("command", command)? && has("event", call.event)?;
         if !is_there && !dry_run {
             // The event last: without one git runs nothing, so half of it does no harm.
-            self.set(&format!("{section}.command"), &command)?;
-            self.set(&format!("{section}.event"), call.hook.name())?;
+            self.set(&format!("{section}.command"), command)?;
+            self.set(&format!("{section}.event"), call.event)?;
         }
         let (action, beside) = if is_there { ("present", None) } else { ("installed", Some(Beside::InConfig)) };
-        Ok(Row { hook: call.hook.name(), path: self.path.clone(), action, beside })
+        Ok(Row { hook: call.event, path: self.path.clone(), action, beside })
     }
 
-    fn uninstall(&self, hook: Hook, dry_run: bool) -> Result<Row, Failure> {
-        let section = section(hook);
+    fn uninstall(&self, program: &Program, event: &'static str, dry_run: bool) -> Result<Row, Failure> {
+        let section = section(program, event);
         let pattern = format!("^{}\\.", section.replace('.', "\\."));
         let is_there = self.ask(&["--get-regexp", &pattern])?.is_some();
         if is_there && !dry_run {
             self.git.run(["config", self.flag(), "--remove-section", &section])?;
         }
         let action = if is_there { "removed" } else { "absent" };
-        Ok(Row { hook: hook.name(), path: self.path.clone(), action, beside: None })
+        Ok(Row { hook: event, path: self.path.clone(), action, beside: None })
     }
 
     fn ask(&self, words: &[&str]) -> Result<Option<String>, Failure> {
@@ -134,9 +139,9 @@ impl Place {
     }
 }
 
-/// The name of the event itself would be ambiguous to git.
-fn section(hook: Hook) -> String {
-    format!("hook.git-validate-{}", hook.name())
+/// Returns the section of a hook in git's configuration; the name of the event itself would be ambiguous to git.
+pub fn section(program: &Program, event: &str) -> String {
+    format!("hook.{}-{event}", program.name)
 }
 
 /// The file that `git config --global` writes.
@@ -146,6 +151,6 @@ fn global_file() -> Result<PathBuf, Failure> {
     }
     let no_home = || Failure::could_not("no-home", "there is no home folder: set HOME");
     let usual = env::var_os("HOME").map(PathBuf::from).ok_or_else(no_home)?.join(".gitconfig");
-    let other = shared::folders::xdg("XDG_CONFIG_HOME", ".config").map(|folder| folder.join("git/config"));
+    let other = crate::folders::xdg("XDG_CONFIG_HOME", ".config").map(|folder| folder.join("git/config"));
     Ok(other.filter(|other| !usual.exists() && other.exists()).unwrap_or(usual))
 }
