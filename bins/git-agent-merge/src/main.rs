@@ -24,6 +24,7 @@ mod rules;
 mod snapshot;
 mod stream;
 mod train;
+mod validation;
 
 use std::process::ExitCode;
 

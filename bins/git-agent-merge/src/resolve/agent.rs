@@ -207,8 +207,10 @@ pub(crate) fn run(cx: &Context, asked: &Asked, slug: &Slug, worktree: &Path, pro
         Failure::could_not("no-program", "git-worker is not installed, so no agent can be asked")
             .hint("install it, or resolve the rest by hand")
     })?;
-    // A report of the attempt before must not speak for this one.
-    let old = worktree.join(own_folder::FOLDER).join(report::FILE);
+    // A report of the attempt before must not speak for this one; and there has to be a place for the next.
+    let folder = worktree.join(own_folder::FOLDER);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create '{}'", folder.display()))?;
+    let old = folder.join(report::FILE);
     match fs::remove_file(&old) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             return Err(anyhow::Error::from(error).context(format!("cannot remove '{}'", old.display())).into());

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use gix::ObjectId;
-use serde_json::Value;
 use shared::app::Context;
 use shared::failure::Failure;
 use shared::output::Foreign;
@@ -20,6 +19,7 @@ use super::store::{State, Store, Work, id};
 use super::text::Labels;
 use super::verify::{self, Checked, Who};
 use crate::batch::Question;
+use crate::validation::{self, CheckRow, Verdict};
 
 /// How much of a command's output is told.
 const TAIL: usize = 600;
@@ -299,45 +299,21 @@ impl Attempt<'_> {
 
     /// Asks git-validate about a tree, against the base.
     pub(crate) fn judged(&self, tree: ObjectId, problems: &mut Vec<String>) -> Result<Validated, Failure> {
-        let Some(program) = process::suite_program("git-validate") else {
+        if process::suite_program("git-validate").is_none() {
             self.cx.output.warn("git-validate is not installed, so the result is not validated");
             return Ok(Validated::No);
-        };
-        let mut command = process::command(program);
-        let (tree, base) = (tree.to_string(), self.state.base.clone());
-        process::scrub(&mut command).args(["--json", "--quiet", "--stage", "complete", "--base", &base, &tree]);
-        let output = command.current_dir(self.cx.folder()).output().context("cannot start git-validate")?;
-        let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        match said["verdict"].as_str() {
-            Some("pass") => Ok(Validated::Pass),
-            Some("no-checks") => Ok(Validated::NoChecks),
-            Some(verdict) => {
-                let failed = said["checks"].as_array().into_iter().flatten();
-                let failed = failed.filter(|check| check["status"] != "pass" && check["status"] != "skipped");
-                let words = |check: &Value| {
-                    let tail = check["tail"].as_str().unwrap_or_default();
-                    let skip = tail.chars().count().saturating_sub(TAIL);
-                    let tail: String = tail.chars().skip(skip).collect();
-                    format!(
-                        "{} {}: {}",
-                        check["name"].as_str().unwrap_or("?"),
-                        check["status"].as_str().unwrap_or("?"),
-                        tail.trim()
-                    )
-                };
-                let failed: Vec<String> = failed.map(words).collect();
-                problems.push(format!("git validate says '{verdict}': {}", failed.join("; ")));
+        }
+        match validation::ask(self.cx, id(&self.state.base)?, tree) {
+            Ok(Verdict::Pass) => Ok(Validated::Pass),
+            Ok(Verdict::NoChecks) => Ok(Validated::NoChecks),
+            Ok(Verdict::Red(red)) => {
+                let words = |check: &CheckRow| format!("{} {}: {}", check.name, check.status, check.tail.trim());
+                let failed: Vec<String> = red.checks.iter().map(words).collect();
+                problems.push(format!("git validate says '{}': {}", red.verdict, failed.join("; ")));
                 Ok(Validated::No)
             }
-            None => {
-                let words = String::from_utf8_lossy(&output.stderr).into_owned();
-                let error: Option<Value> = words.lines().rev().find_map(|line| serde_json::from_str(line).ok());
-                let error = error.map(|error| error["error"].clone()).unwrap_or_default();
-                if error["kind"] == "no-checks" {
-                    return Ok(Validated::NoChecks);
-                }
-                let why = error["message"].as_str().map(str::to_owned);
-                problems.push(format!("git validate cannot tell: {}", why.unwrap_or(words).trim()));
+            Err(failure) => {
+                problems.push(failure.message().to_owned());
                 Ok(Validated::No)
             }
         }

@@ -6,10 +6,10 @@ use serde::Serialize;
 use shared::landing::Checkout;
 use shared::output::Foreign;
 
-use super::prove::{CheckRow, Red};
 use crate::conflict::{Conflict, Kind};
 use crate::names::short;
 use crate::resolve::attempt::Validated;
+use crate::validation::{CheckRow, Red};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Answer {

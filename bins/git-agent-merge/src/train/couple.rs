@@ -7,10 +7,11 @@ use shared::process::{Git, commit_tree};
 
 use super::answer::ConflictRow;
 use super::member::Member;
-use super::prove::{Prover, Red, first_bad};
+use super::prove::{Prover, first_bad};
 use crate::batch::{self, Question, Reply};
 use crate::conflict::{self, Conflict};
 use crate::names::{Base, short};
+use crate::validation::Red;
 
 /// A place on the train.
 #[derive(Debug, Clone, Copy)]
