@@ -394,3 +394,21 @@ fn the_agent_hears_of_the_tasks_of_both_sides() {
     }
     room.run("git-agent-merge", &["resolve", "second", "--abort"]).succeeds();
 }
+
+#[test]
+fn a_command_that_the_agent_puts_into_gits_configuration_does_not_run() {
+    let room = room();
+    let main = room.repo();
+    let git = format!("git -C '{}'", main.display());
+    agent(
+        &room,
+        &format!(
+            "{GOOD}; echo '* filter=mine' > .gitattributes; {git} config filter.mine.clean 'touch $HOME/ran; cat'"
+        ),
+    );
+    room.run("git-agent-merge", &["resolve", "topic"]).exits(128).warns("filter.mine.clean");
+    room.run("git-agent-merge", &["resolve", "topic", "--abort"]).exits(128).warns("filter.mine.clean");
+    assert!(!room.home().join("ran").exists());
+    room.git(&["config", "--unset", "filter.mine.clean"]);
+    room.run("git-agent-merge", &["resolve", "topic", "--abort"]).succeeds();
+}

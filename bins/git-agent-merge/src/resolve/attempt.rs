@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use gix::ObjectId;
-use shared::app::Context;
+use shared::app::{Context, Global};
 use shared::failure::Failure;
 use shared::output::Foreign;
 use shared::process::{self, Git, commit_tree};
@@ -170,6 +170,7 @@ impl Attempt<'_> {
             self.cx.output.note(format!("attempt {number}: an agent works on it in {}", place.path().display()));
             let ran = agent::run(self.cx, asked, self.store.slug(), place.path(), &prompt)?;
             agent::stop(self.cx, place.path())?;
+            self.look_at_the_settings_again()?;
             let capture = place.capture(self.cx, start)?;
             let (report, broken) = Report::read(place.path());
             let checked = self.check(files, &capture, Who::Agent, &report)?;
@@ -209,6 +210,12 @@ impl Attempt<'_> {
             self.store.save(&self.state)?;
         }
         Ok(Solved::No(format!("no attempt could be accepted: {}", problems.join("; "))))
+    }
+
+    /// An agent may have named a command in git's configuration, which reading the worktree would run.
+    fn look_at_the_settings_again(&self) -> Result<(), Failure> {
+        let folder = vec![self.cx.folder().to_owned()];
+        Context::open(&Global { directory: folder, quiet: true, ..Global::default() })?.repository().map(drop)
     }
 
     fn note_problems(&mut self, problems: &[String]) {
