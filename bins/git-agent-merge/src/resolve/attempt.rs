@@ -126,6 +126,11 @@ impl Attempt<'_> {
         self.store.save(&self.state)?;
         let ours = id(&self.state.ours)?;
         let place = match Place::find(self.cx, &path, self.store.folder())? {
+            // Ended in the middle of making it.
+            Some(place) if !place.is_laid()? => {
+                place.discard(self.cx)?;
+                Place::make(self.cx, &path, ours, self.store.folder())?
+            }
             // Of an earlier step of a rebase.
             Some(place) => {
                 let now = place.capture(self.cx, ours)?;

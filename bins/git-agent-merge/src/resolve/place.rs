@@ -45,7 +45,13 @@ impl Place {
     /// Makes the worktree at a commit, off every branch, and fills it.
     pub(crate) fn make(cx: &Context, path: &Path, commit: ObjectId, folder: &Path) -> Result<Place, Failure> {
         own_folder::hide(cx.repository()?.common_dir())?;
-        let words = ["worktree", "add", "--no-checkout", "--detach", "--quiet"].map(OsString::from);
+        if path.symlink_metadata().is_ok() {
+            // Git does not list it, so nothing says what it is.
+            put_aside(path, folder)?;
+        }
+        // By force over what git still lists of a folder that has gone, locked or not.
+        let words =
+            ["worktree", "add", "--force", "--force", "--no-checkout", "--detach", "--quiet"].map(OsString::from);
         cx.git()?.run(words.into_iter().chain([path.as_os_str().to_owned(), commit.to_string().into()]))?;
         let place = Place::find(cx, path, folder)?.context("the worktree that was just made is not listed")?;
         place.fill(cx)?;
@@ -95,6 +101,12 @@ impl Place {
         }
         cx.git_in(&self.worktree)?.run(["read-tree", "-m", "-u", "HEAD"])?;
         Ok(())
+    }
+
+    /// Returns the commit that the worktree is on.
+    pub(crate) fn tip(&self, cx: &Context) -> Result<ObjectId, Failure> {
+        let git = cx.git_in(&self.worktree)?.reading();
+        Ok(id(&git.run(["rev-parse", "--verify", "HEAD^{commit}"])?.text())?)
     }
 
     /// Moves the worktree's own head, off every branch.
@@ -186,11 +198,32 @@ impl Place {
             return Ok(());
         }
         if link.symlink_metadata().is_ok() {
-            // Not ours to throw away.
-            let aside = self.folder.join(format!("replaced-{}", clock::stamp(clock::now())));
-            fs::rename(&link, aside).context("cannot put aside what is in the place of '.git'")?;
+            put_aside(&link, &self.folder)?;
         }
         durable::replace_public(&link, &[wanted.as_slice(), b"\n"].concat(), 0o644)
+    }
+
+    /// Makes git forget a worktree of ours whose folder has gone.
+    pub(crate) fn forget(cx: &Context, path: &Path) -> Result<(), Failure> {
+        let real = path.parent().and_then(|folder| Some(folder.canonicalize().ok()?.join(path.file_name()?)));
+        let repository = Repository::open(cx.repository()?.common_dir())?;
+        let is_own = |worktree: &Worktree| {
+            (worktree.path == path || Some(&worktree.path) == real.as_ref()) && !worktree.path.exists()
+        };
+        if let Some(worktree) = repository.worktrees()?.into_iter().find(is_own) {
+            let words = ["worktree", "remove", "--force", "--force", "--end-of-options"].map(OsString::from);
+            cx.git()?.run(words.into_iter().chain([worktree.path.into_os_string()]))?;
+        }
+        Ok(())
+    }
+
+    /// Removes one that was not made to its end, and so holds nothing of anybody's work.
+    pub(crate) fn discard(self, cx: &Context) -> Result<(), Failure> {
+        let (path, folder) = (self.path().to_owned(), self.folder.clone());
+        if self.remove(cx).is_err() && path.symlink_metadata().is_ok() {
+            put_aside(&path, &folder)?;
+        }
+        Ok(())
     }
 
     /// Removes it; all of it has to be kept before.
@@ -201,6 +234,12 @@ impl Place {
         let _ = fs::remove_file(self.folder.join("index"));
         Ok(())
     }
+}
+
+/// Moves what is in the way out of it: it is not ours to throw away.
+fn put_aside(path: &Path, folder: &Path) -> Result<()> {
+    let aside = folder.join(format!("replaced-{}", clock::stamp(clock::now())));
+    fs::rename(path, aside).with_context(|| format!("cannot put '{}' aside", path.display()))
 }
 
 /// Makes the tree that the work starts from: git's own attempt, with what the rules solved.
