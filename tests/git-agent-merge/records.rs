@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use suite_tests::Sandbox;
 
-use crate::resolve::{resolve, room, users};
+use crate::resolve::{agent, resolve, room, users};
 
 /// The folder of the attempt, with its worktree of this path.
 fn open(room: &Sandbox) -> (PathBuf, PathBuf) {
@@ -121,4 +121,31 @@ fn a_broken_record_can_be_given_up_and_a_newer_one_is_left_alone() {
     change(&folder, |state| state["schema"] = 7.into());
     resolve(&room, &["--abort"]).exits(128).warns("newer version");
     assert!(place.exists());
+}
+
+#[test]
+fn an_agent_that_takes_the_worktree_away_reaches_nothing_else() {
+    for (name, script) in [
+        ("removed", "w=$PWD; cd /; rm -rf \"$w\""),
+        ("a link in its place", "w=$PWD; cd /; mv \"$w\" \"$w.x\"; ln -s \"$HOME/outside\" \"$w\""),
+        ("a folder for a report", "rm -rf .codex-worker; mkdir -p .codex-worker/resolution.json/x"),
+    ] {
+        let room = room();
+        agent(&room, script);
+        let outside = room.home().join("outside");
+        for file in ["other", "code", "mine"] {
+            room.write_in(&outside, file, "outside\n");
+        }
+        let before = users(&room);
+        let answer = resolve(&room, &["--attempts", "2"]).exits(1).json();
+        assert_eq!(answer["outcome"], "open", "{name}: {answer}");
+        for more in [&["--continue", "--agent", "none"][..], &["--abort"][..]] {
+            resolve(&room, more).exits(i32::from(more.len() > 1));
+            for file in ["other", "code", "mine"] {
+                assert_eq!(fs::read_to_string(outside.join(file)).unwrap(), "outside\n", "{name} {more:?}");
+            }
+        }
+        assert_eq!(before, users(&room), "{name}");
+        assert_eq!(room.git(&["worktree", "list"]).lines().count(), 1, "{name}");
+    }
 }

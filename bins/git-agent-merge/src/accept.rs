@@ -124,7 +124,7 @@ pub(crate) fn accept(cx: &Context, args: AcceptArgs) -> Result<Status, Failure> 
         // It is still there if the end of 'resolve' was cut short; all of it is in the commit.
         match Place::find(cx, &store.worktree(), store.folder())? {
             Some(place) => place.discard(cx)?,
-            None => Place::forget(cx, &store.worktree())?,
+            None => Place::forget(cx, &store.worktree(), store.folder())?,
         }
         store.clear()?;
     }

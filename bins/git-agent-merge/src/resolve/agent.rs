@@ -209,9 +209,12 @@ pub(crate) fn run(cx: &Context, asked: &Asked, slug: &Slug, worktree: &Path, pro
     })?;
     // A report of the attempt before must not speak for this one.
     let old = worktree.join(own_folder::FOLDER).join(report::FILE);
+    if worktree.join(own_folder::FOLDER).is_symlink() {
+        return Ok(failed(format!("'{}' is a link, so the agent is not run", own_folder::FOLDER)));
+    }
     match fs::remove_file(&old) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(anyhow::Error::from(error).context(format!("cannot remove '{}'", old.display())).into());
+            return Ok(failed(format!("an old report is in the way, '{}': {error}", old.display())));
         }
         Ok(()) | Err(_) => {}
     }

@@ -175,6 +175,18 @@ impl Attempt<'_> {
             self.cx.output.note(format!("attempt {number}: an agent works on it in {}", place.path().display()));
             let ran = agent::run(self.cx, asked, self.store.slug(), place.path(), &prompt)?;
             agent::stop(self.cx, place.path())?;
+            if !place.is_there() {
+                let problem = "the worktree has gone, or something else is in its place".to_owned();
+                self.state.attempts.push(AttemptRow {
+                    number,
+                    by: ran.agent.or_else(|| asked.agent.clone()).unwrap_or_else(|| "agent".to_owned()),
+                    kept: None,
+                    tokens: ran.tokens,
+                    problems: vec![problem.clone()],
+                    outside: Vec::new(),
+                });
+                return Ok(Solved::No(problem));
+            }
             let capture = place.capture(self.cx, start)?;
             let (report, broken) = Report::read(place.path());
             let checked = self.check(files, &capture, Who::Agent, &report)?;

@@ -101,7 +101,7 @@ fn keep(cx: &Context, store: &Store, state: Option<&State>) -> Result<Option<Str
     }
     match place {
         Some(place) => place.remove(cx)?,
-        None => Place::forget(cx, &store.worktree())?,
+        None => Place::forget(cx, &store.worktree(), store.folder())?,
     }
     Ok(backup.map(|(name, _)| name))
 }
