@@ -10,6 +10,7 @@ mod kinds;
 mod oracle;
 mod order;
 mod rebase;
+mod records;
 mod resolve;
 mod train;
 mod untouched;

@@ -61,7 +61,7 @@ fn commits_are_replayed_in_memory_and_the_branch_moves_with_a_backup() {
     room.git(&["checkout", "-q", "-B", "again", &old]);
     room.git(&["rebase", "-q", "main"]);
     assert_eq!(room.git(&["rev-parse", "again^{tree}"]), room.git(&["rev-parse", "topic^{tree}"]));
-    rebase(&room, &[]).succeeds().says("up-to-date");
+    rebase(&room, &["--onto", "main"]).succeeds().says("up-to-date");
 }
 
 #[test]
@@ -167,4 +167,59 @@ fn merges_and_moving_branches_are_refused() {
     assert_eq!(room.git(&["rev-parse", "topic"]), moved);
     let kept = rebase(&room, &["--abort"]).succeeds().json();
     assert!(kept["backup"].is_string(), "{kept}");
+}
+
+#[test]
+fn a_branch_that_holds_its_base_is_there_already_merges_or_not() {
+    let room = clean();
+    room.git(&["checkout", "-q", "topic"]);
+    room.git(&["merge", "-q", "--no-edit", "main"]);
+    room.git(&["checkout", "-q", "main"]);
+    assert_eq!(rebase(&room, &[]).succeeds().json()["outcome"], "up-to-date");
+}
+
+#[test]
+fn authors_and_messages_are_copied_byte_for_byte() {
+    let room = clean();
+    let heads = ["author <> 1700000000 -0730", "author \"q\", x. <a b> 1700000000 +0000\nencoding ISO-8859-1"];
+    let tree = room.git(&["rev-parse", "topic^{tree}"]);
+    for (head, message) in heads.iter().zip(["", "\n\n# a hash\n\n\nend\n\n\n"]) {
+        let parent = room.git(&["rev-parse", "topic"]);
+        let (author, encoding) = head.split_once('\n').unwrap_or((head, ""));
+        let encoding = if encoding.is_empty() { String::new() } else { format!("{encoding}\n") };
+        let raw = format!(
+            "tree {tree}\nparent {parent}\n{author}\ncommitter C <c@d> 1700000000 +0000\n{encoding}\n{message}"
+        );
+        room.write_in(room.path(), "raw", &raw);
+        let file = room.path().join("raw");
+        let id = room.git(&["hash-object", "-t", "commit", "-w", "--literally", file.to_str().unwrap()]);
+        room.git(&["update-ref", "refs/heads/topic", &id]);
+    }
+    // Neither parent nor committer.
+    let facts = |name: &str| {
+        let raw = room.git(&["cat-file", "commit", name]);
+        let kept = raw.lines().filter(|line| !line.starts_with("parent ") && !line.starts_with("committer "));
+        kept.map(|line| line.to_owned() + "\n").filter(|line| !line.starts_with("tree ")).collect::<String>()
+    };
+    let old = ["topic~1", "topic"].map(facts);
+    rebase(&room, &[]).succeeds();
+    assert_eq!(old, ["topic~1", "topic"].map(facts));
+}
+
+#[test]
+fn a_rebase_that_was_ended_after_the_branch_moved_is_done() {
+    let room = conflicting();
+    let place = PathBuf::from(rebase(&room, &[]).exits(1).json()["worktree"].as_str().unwrap());
+    let record = place.parent().unwrap().join("state.json");
+    room.write_in(&place, "code", "both\n");
+    room.write_in(&place, "list", "both\n");
+    let mut state: Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
+    let done = rebase(&room, &["--continue"]).succeeds().json();
+    // As it is written before the branch moves.
+    state["steps"] = done["steps"].clone();
+    state["ours"] = done["to"].clone();
+    fs::write(&record, state.to_string()).unwrap();
+    let again = rebase(&room, &["--continue"]).succeeds().json();
+    assert_eq!((&again["outcome"], &again["backup"]), (&"rebased".into(), &done["backup"]));
+    assert!(!record.exists());
 }

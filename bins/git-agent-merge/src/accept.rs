@@ -10,6 +10,8 @@ use shared::landing::{Checkout, Landed, Move};
 use shared::output::{Foreign, escape};
 
 use crate::names::short;
+use crate::resolve::meant::Meant;
+use crate::resolve::place::Place;
 use crate::resolve::store::{Phase, State, Store, id};
 use crate::resolve::{self, Answer as Resolved, Outcome, backup_ref, proposal_ref};
 
@@ -76,15 +78,22 @@ impl fmt::Display for Accepted {
 }
 
 pub(crate) fn accept(cx: &Context, args: AcceptArgs) -> Result<Status, Failure> {
-    let slug = resolve::slug(&resolve::branch(cx, args.name.as_deref())?)?;
-    let store = Store::open(cx, &slug)?;
+    let store = Store::of(cx, Meant::find(cx, args.name.as_deref())?)?;
+    let slug = store.slug().clone();
     let state = proposed(&store)?;
     let repository = cx.repository()?;
     let name = proposal_ref(&slug);
     let commit = repository.tip(&name)?.ok_or_else(|| {
         Failure::could_not("no-proposal", format!("the ref '{name}' is gone"))
-            .hint(format!("'git agent-merge reject {slug}' forgets it, 'resolve' begins anew"))
+            .hint(format!("'git agent-merge reject {}' forgets it, 'resolve' begins anew", state.called()))
     })?;
+    // What was verified is what comes in.
+    if state.proposal.as_deref() != Some(&*commit.to_string()) {
+        let message = format!("'{name}' has moved and is not what was proposed; nothing is changed");
+        let hint =
+            format!("'git agent-merge reject {}' keeps it under refs/backup/, 'resolve' begins anew", state.called());
+        return Err(Failure::could_not("moved", message).hint(hint));
+    }
     let old = id(&state.tip)?;
     let backup = backup_ref(&slug);
     let mut also = vec![format!("create {backup} {old}"), format!("delete {name} {commit}")];
@@ -112,6 +121,11 @@ pub(crate) fn accept(cx: &Context, args: AcceptArgs) -> Result<Status, Failure> 
             Landed::Moved(checkout) => (answer.checkout, answer.backup) = (checkout, Some(backup)),
             Landed::Elsewhere => return Err(moved(&state)),
         }
+        // It is still there if the end of 'resolve' was cut short; all of it is in the commit.
+        match Place::find(cx, &store.worktree(), store.folder())? {
+            Some(place) => place.discard(cx)?,
+            None => Place::forget(cx, &store.worktree(), store.folder())?,
+        }
         store.clear()?;
     }
     cx.output.answer(&answer)?;
@@ -121,7 +135,7 @@ pub(crate) fn accept(cx: &Context, args: AcceptArgs) -> Result<Status, Failure> 
 fn moved(state: &State) -> Failure {
     let branch = short(&state.branch);
     Failure::could_not("moved", format!("'{branch}' has moved since the resolution began; nothing is changed"))
-        .hint(format!("'git agent-merge resolve {}' resolves what it is now; the old proposal is kept", state.slug))
+        .hint(format!("'git agent-merge resolve {}' resolves what it is now; the old proposal is kept", state.called()))
 }
 
 fn proposed(store: &Store) -> Result<State, Failure> {
@@ -133,13 +147,11 @@ fn proposed(store: &Store) -> Result<State, Failure> {
 }
 
 pub(crate) fn reject(cx: &Context, args: RejectArgs) -> Result<Status, Failure> {
-    let slug = resolve::slug(&resolve::branch(cx, args.name.as_deref())?)?;
-    resolve::drop::reject(cx, &slug)
+    resolve::drop::reject(cx, Meant::find(cx, args.name.as_deref())?)
 }
 
 pub(crate) fn show(cx: &Context, args: ShowArgs) -> Result<Status, Failure> {
-    let slug = resolve::slug(&resolve::branch(cx, args.name.as_deref())?)?;
-    let store = Store::open(cx, &slug)?;
+    let store = Store::of(cx, Meant::find(cx, args.name.as_deref())?)?;
     let state = proposed(&store)?;
     let answer = Resolved::of(&state, Outcome::Proposed);
     if cx.output.is_json() {

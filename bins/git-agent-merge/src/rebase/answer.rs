@@ -104,7 +104,7 @@ impl fmt::Display for Answer {
         if let Some(worktree) = &self.worktree {
             writeln!(f, "go on by hand in {}", Foreign(worktree))?;
         }
-        let slug = &self.merge;
+        let slug = Foreign(short(&self.branch));
         writeln!(f, "then: git agent-merge rebase --continue {slug}; or give up: git agent-merge rebase --abort {slug}")
     }
 }

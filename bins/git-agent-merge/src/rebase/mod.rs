@@ -20,6 +20,7 @@ use crate::names::{self, short};
 use crate::quarantine::Quarantine;
 use crate::resolve::attempt::{self, Attempt, How, Solved};
 use crate::resolve::conflicted::{self, Merged};
+use crate::resolve::meant::Meant;
 use crate::resolve::place::Place;
 use crate::resolve::row::{Step, StepRow};
 use crate::resolve::solve::Rules;
@@ -60,18 +61,19 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
-    let side = resolve::branch(cx, args.name.as_deref())?;
-    let slug = resolve::slug(&side)?;
+    let meant = || Meant::find(cx, args.name.as_deref());
     if args.status {
-        return status(cx, &slug);
+        return status(cx, meant()?);
     }
     if args.abort {
-        return resolve::drop::abort(cx, &slug, Work::Rebase);
+        return resolve::drop::abort(cx, meant()?, Work::Rebase);
     }
     let how = if args.resolve { args.means.load(cx)? } else { by_hand() };
     if args.go_on {
-        return go_on(cx, &how, &slug);
+        return go_on(cx, &how, meant()?);
     }
+    let side = resolve::branch(cx, args.name.as_deref())?;
+    let slug = resolve::slug(&side)?;
     refuse_old_git(cx)?;
     let base = names::base(cx, args.onto.as_deref(), std::slice::from_ref(&side))?;
     let branch = side.branch.clone().unwrap_or_default();
@@ -80,21 +82,21 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     state.base = base.commit.to_string();
     state.ours = base.commit.to_string();
     state.theirs = side.commit.to_string();
-    state.steps = steps(cx, base.commit, side.commit)?;
     let is_there = cx.git()?.reading().ask(["merge-base", "--is-ancestor", &state.base, &state.tip])?.code == 0;
     if is_there {
-        state.steps.clear();
         cx.output.answer(&Answer { to: Some(state.tip.clone()), ..Answer::of(&state, Outcome::UpToDate) })?;
         return Ok(Status::Done);
     }
+    state.steps = steps(cx, base.commit, side.commit)?;
     if args.dry_run {
         return preview(cx, state);
     }
     refuse_live(cx, &state)?;
     let store = Store::open(cx, &slug)?;
-    if store.load()?.is_some() {
-        return Err(Failure::could_not("in-progress", format!("an attempt for '{slug}' is there already"))
-            .hint(format!("'git agent-merge resolve --status {slug}' shows it")));
+    if let Some(old) = store.load()? {
+        let called = old.called();
+        return Err(Failure::could_not("in-progress", format!("an attempt for '{called}' is there already"))
+            .hint(format!("'git agent-merge resolve --status {called}' shows it")));
     }
     store.save(&state)?;
     let git = git_for(cx, base.commit)?;
@@ -243,8 +245,8 @@ fn take(attempt: &mut Attempt<'_>, at: usize, solved: Solved) -> Result<Option<S
     }
 }
 
-fn go_on(cx: &Context, how: &How, slug: &Slug) -> Result<Status, Failure> {
-    let store = Store::open(cx, slug)?;
+fn go_on(cx: &Context, how: &How, meant: Meant) -> Result<Status, Failure> {
+    let store = Store::of(cx, meant)?;
     let state = resolve::open_state(&store, Work::Rebase)?;
     let git = git_for(cx, id(&state.base)?)?;
     let mut attempt = Attempt { cx, git, store: &store, state, how };
@@ -277,6 +279,17 @@ fn land(mut attempt: Attempt<'_>, new: ObjectId) -> Result<Status, Failure> {
     let backup = backup_ref(&slug);
     let mut answer = Answer::of(&attempt.state, Outcome::Rebased);
     answer.to = Some(new.to_string());
+    let old = id(&attempt.state.tip)?;
+    if new != old && cx.repository()?.tip(&attempt.state.branch)? == Some(new) {
+        // Ended between the move and the end of the record.
+        let folder = format!("refs/backup/{slug}/");
+        let listed =
+            cx.git()?.reading().run(["for-each-ref", "--format=%(refname)", "--points-at", &old.to_string(), &folder]);
+        answer.backup = listed?.text().lines().next_back().map(str::to_owned);
+        clear(&mut attempt)?;
+        cx.output.answer(&answer)?;
+        return Ok(Status::Done);
+    }
     if was_solved && attempt.how.validates {
         let mut problems = Vec::new();
         answer.validated = Some(attempt.judged(cx.repository()?.tree_of(new)?, &mut problems)?);
@@ -289,7 +302,6 @@ fn land(mut attempt: Attempt<'_>, new: ObjectId) -> Result<Status, Failure> {
             return Ok(Status::No);
         }
     }
-    let old = id(&attempt.state.tip)?;
     let mut also = vec![format!("create {backup} {old}")];
     also.extend(resolve::drop::refs(cx, &slug)?.into_iter().map(|name| format!("delete {name}")));
     let reason = format!("agent-merge: rebase {slug}");
@@ -302,7 +314,7 @@ fn land(mut attempt: Attempt<'_>, new: ObjectId) -> Result<Status, Failure> {
                 "moved",
                 format!("'{branch}' has moved since the rebase began; it is not touched"),
             )
-            .hint(format!("'git agent-merge rebase --abort {slug}' gives this one up; then begin anew")));
+            .hint(format!("'git agent-merge rebase --abort {branch}' gives this one up; then begin anew")));
         }
     }
     clear(&mut attempt)?;
@@ -320,8 +332,8 @@ fn clear(attempt: &mut Attempt<'_>) -> Result<(), Failure> {
     Ok(attempt.store.clear()?)
 }
 
-fn status(cx: &Context, slug: &Slug) -> Result<Status, Failure> {
-    let store = Store::open(cx, slug)?;
+fn status(cx: &Context, meant: Meant) -> Result<Status, Failure> {
+    let store = Store::of(cx, meant)?;
     let state = resolve::open_state(&store, Work::Rebase)?;
     cx.output.answer(&Answer::of(&state, Outcome::Open))?;
     Ok(Status::No)

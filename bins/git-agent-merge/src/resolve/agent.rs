@@ -209,11 +209,16 @@ pub(crate) fn run(cx: &Context, asked: &Asked, slug: &Slug, worktree: &Path, pro
     })?;
     // A report of the attempt before must not speak for this one; and there has to be a place for the next.
     let folder = worktree.join(own_folder::FOLDER);
-    fs::create_dir_all(&folder).with_context(|| format!("cannot create '{}'", folder.display()))?;
+    if folder.is_symlink() {
+        return Ok(failed(format!("'{}' is a link, so the agent is not run", own_folder::FOLDER)));
+    }
+    if let Err(error) = fs::create_dir_all(&folder) {
+        return Ok(failed(format!("there is no place for a report, '{}': {error}", folder.display())));
+    }
     let old = folder.join(report::FILE);
     match fs::remove_file(&old) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(anyhow::Error::from(error).context(format!("cannot remove '{}'", old.display())).into());
+            return Ok(failed(format!("an old report is in the way, '{}': {error}", old.display())));
         }
         Ok(()) | Err(_) => {}
     }

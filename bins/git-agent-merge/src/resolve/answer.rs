@@ -117,7 +117,7 @@ impl fmt::Display for Answer {
         if let Some(reason) = &self.reason {
             writeln!(f, "  {}", Foreign(reason))?;
         }
-        let slug = &self.merge;
+        let slug = Foreign(self.task.as_deref().unwrap_or_else(|| short(&self.branch)));
         match self.outcome {
             Outcome::Proposed => writeln!(
                 f,

@@ -126,6 +126,11 @@ impl Attempt<'_> {
         self.store.save(&self.state)?;
         let ours = id(&self.state.ours)?;
         let place = match Place::find(self.cx, &path, self.store.folder())? {
+            // Ended in the middle of making it.
+            Some(place) if !place.is_laid()? => {
+                place.discard(self.cx)?;
+                Place::make(self.cx, &path, ours, self.store.folder())?
+            }
             // Of an earlier step of a rebase.
             Some(place) => {
                 let now = place.capture(self.cx, ours)?;
@@ -171,6 +176,18 @@ impl Attempt<'_> {
             let ran = agent::run(self.cx, asked, self.store.slug(), place.path(), &prompt)?;
             agent::stop(self.cx, place.path())?;
             self.look_at_the_settings_again()?;
+            if !place.is_there() {
+                let problem = "the worktree has gone, or something else is in its place".to_owned();
+                self.state.attempts.push(AttemptRow {
+                    number,
+                    by: ran.agent.or_else(|| asked.agent.clone()).unwrap_or_else(|| "agent".to_owned()),
+                    kept: None,
+                    tokens: ran.tokens,
+                    problems: vec![problem.clone()],
+                    outside: Vec::new(),
+                });
+                return Ok(Solved::No(problem));
+            }
             let capture = place.capture(self.cx, start)?;
             let (report, broken) = Report::read(place.path());
             let checked = self.check(files, &capture, Who::Agent, &report)?;

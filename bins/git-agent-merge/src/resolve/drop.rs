@@ -11,8 +11,9 @@ use shared::process::commit_tree;
 use shared::slug::Slug;
 
 use super::attempt::attempt_ref;
+use super::meant::Meant;
 use super::place::Place;
-use super::store::{Phase, State, Store, Work, id};
+use super::store::{BROKEN, Phase, State, Store, Work, id};
 use super::{agent, backup_ref, git_for, open_state, proposal_ref};
 
 #[derive(Debug, Serialize)]
@@ -32,17 +33,25 @@ impl fmt::Display for Answer {
 }
 
 /// Gives up what is half done.
-pub(crate) fn abort(cx: &Context, slug: &Slug, work: Work) -> Result<Status, Failure> {
-    let store = Store::open(cx, slug)?;
-    let state = open_state(&store, work)?;
-    let backup = keep_and_clear(cx, &store, &state)?;
-    cx.output.answer(&Answer { merge: slug.to_string(), backup })?;
+pub(crate) fn abort(cx: &Context, meant: Meant, work: Work) -> Result<Status, Failure> {
+    let store = Store::of(cx, meant)?;
+    let state = match open_state(&store, work) {
+        Err(failure) if failure.kind() == BROKEN => None,
+        state => Some(state?),
+    };
+    let backup = keep(cx, &store, state.as_ref())?;
+    match state {
+        Some(_) => store.clear()?,
+        None => store.put_aside()?,
+    }
+    cx.output.answer(&Answer { merge: store.slug().to_string(), backup })?;
     Ok(Status::Done)
 }
 
 /// Drops a proposal.
-pub(crate) fn reject(cx: &Context, slug: &Slug) -> Result<Status, Failure> {
-    let store = Store::open(cx, slug)?;
+pub(crate) fn reject(cx: &Context, meant: Meant) -> Result<Status, Failure> {
+    let store = Store::of(cx, meant)?;
+    let slug = store.slug();
     let Some(state) = store.load()?.filter(|state| state.phase == Phase::Proposed) else {
         return Err(Failure::no("no-proposal", format!("nothing is proposed for '{slug}'")));
     };
@@ -53,20 +62,28 @@ pub(crate) fn reject(cx: &Context, slug: &Slug) -> Result<Status, Failure> {
 
 /// Keeps what an attempt holds under one ref, then removes its worktree, its refs and its record.
 pub(crate) fn keep_and_clear(cx: &Context, store: &Store, state: &State) -> Result<Option<String>, Failure> {
+    let backup = keep(cx, store, Some(state))?;
+    store.clear()?;
+    Ok(backup)
+}
+
+/// Without a record that can be read, what the worktree itself says is all that is known.
+fn keep(cx: &Context, store: &Store, state: Option<&State>) -> Result<Option<String>, Failure> {
     let slug = store.slug();
     let repository = cx.repository()?;
-    let path = state.worktree.clone().unwrap_or_else(|| store.worktree());
-    let place = Place::find(cx, &path, store.folder())?;
+    let place = Place::find(cx, &store.worktree(), store.folder())?;
     let mut kept: Option<ObjectId> = repository.tip(&proposal_ref(slug))?;
     if let Some(place) = &place {
         agent::stop(cx, place.path())?;
         if place.is_laid()? {
-            let ours = id(&state.ours)?;
-            let start = state.start.as_deref().map_or_else(|| repository.tree_of(ours), id)?;
-            let tree = place.capture(cx, start)?.tree;
-            let git = git_for(cx, id(&state.base)?)?;
+            let (ours, other) = match state {
+                Some(state) => (id(&state.ours)?, Some(id(&state.theirs)?)),
+                None => (place.tip(cx)?, None),
+            };
+            let tree = place.capture(cx, repository.tree_of(ours)?)?.tree;
+            let parents: Vec<ObjectId> = [ours].into_iter().chain(other).collect();
             let message = format!("What was left of an attempt to resolve '{slug}'\n");
-            kept = Some(commit_tree(&git, tree, &[ours, id(&state.theirs)?], &message)?);
+            kept = Some(commit_tree(&git_for(cx, ours)?, tree, &parents, &message)?);
         }
     }
     let mut lines = Vec::new();
@@ -82,10 +99,10 @@ pub(crate) fn keep_and_clear(cx: &Context, store: &Store, state: &State) -> Resu
         let git = cx.git()?.setting("core.fsync=reference");
         git.feed(["update-ref", "-m", "agent-merge: dropped", "--stdin"], input.as_bytes())?;
     }
-    if let Some(place) = place {
-        place.remove(cx)?;
+    match place {
+        Some(place) => place.remove(cx)?,
+        None => Place::forget(cx, &store.worktree(), store.folder())?,
     }
-    store.clear()?;
     Ok(backup.map(|(name, _)| name))
 }
 

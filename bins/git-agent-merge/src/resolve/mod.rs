@@ -10,6 +10,7 @@ mod answer;
 pub(crate) mod attempt;
 pub(crate) mod conflicted;
 pub(crate) mod drop;
+pub(crate) mod meant;
 pub(crate) mod place;
 mod report;
 pub(crate) mod row;
@@ -37,6 +38,7 @@ pub(crate) use agent::Asked;
 pub(crate) use answer::{Answer, Outcome};
 use attempt::{Attempt, How, Solved, Validated};
 use conflicted::Merged;
+use meant::Meant;
 use place::Place;
 use rules::Rule;
 use solve::Rules;
@@ -137,17 +139,18 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
+    if args.status || args.abort || args.go_on {
+        let meant = Meant::find(cx, args.name.as_deref())?;
+        return if args.status {
+            status(cx, meant)
+        } else if args.abort {
+            drop::abort(cx, meant, Work::Merge)
+        } else {
+            go_on(cx, &args.means.load(cx)?, meant)
+        };
+    }
     let side = branch(cx, args.name.as_deref())?;
     let slug = slug(&side)?;
-    if args.status {
-        return status(cx, &slug);
-    }
-    if args.abort {
-        return drop::abort(cx, &slug, Work::Merge);
-    }
-    if args.go_on {
-        return go_on(cx, &args.means.load(cx)?, &slug);
-    }
     start(cx, &args, &side, &slug)
 }
 
@@ -225,12 +228,13 @@ fn of_before(cx: &Context, store: &Store, old: &State, new: &State) -> Result<Op
     let slug = store.slug();
     if old.branch != new.branch {
         let message = format!("an attempt for '{}' has the name '{slug}' already", names::short(&old.branch));
-        return Err(Failure::could_not("taken", message).hint(format!("'git agent-merge reject {slug}' drops it")));
+        let (verb, called) = (if old.phase == Phase::Proposed { "show" } else { "resolve --status" }, old.called());
+        return Err(Failure::could_not("taken", message).hint(format!("'git agent-merge {verb} {called}' shows it")));
     }
     if old.phase == Phase::Open {
-        let verb = if old.work == Work::Rebase { "rebase" } else { "resolve" };
-        return Err(Failure::could_not("in-progress", format!("an attempt for '{slug}' was left half done"))
-            .hint(format!("'git agent-merge {verb} --continue {slug}' goes on with it, '--abort' gives it up")));
+        let (verb, called) = (old.verb(), old.called());
+        return Err(Failure::could_not("in-progress", format!("an attempt for '{called}' was left half done"))
+            .hint(format!("'git agent-merge {verb} --continue {called}' goes on with it, '--abort' gives it up")));
     }
     let is_same = old.tip == new.tip && old.base == new.base;
     if is_same && cx.repository()?.tip(&proposal_ref(slug))?.is_some() {
@@ -301,8 +305,8 @@ fn propose(attempt: &mut Attempt<'_>, tree: ObjectId, jobs: &[agent::Ran]) -> Re
     Ok(())
 }
 
-fn go_on(cx: &Context, how: &How, slug: &Slug) -> Result<Status, Failure> {
-    let store = Store::open(cx, slug)?;
+fn go_on(cx: &Context, how: &How, meant: Meant) -> Result<Status, Failure> {
+    let store = Store::of(cx, meant)?;
     let state = open_state(&store, Work::Merge)?;
     let git = git_for(cx, id(&state.base)?)?;
     let mut attempt = Attempt { cx, git, store: &store, state, how };
@@ -343,21 +347,22 @@ pub(crate) fn open_state(store: &Store, work: Work) -> Result<State, Failure> {
     };
     let state = store.load()?.ok_or_else(none)?;
     if state.phase == Phase::Proposed {
-        return Err(Failure::could_not("nothing-open", format!("the resolution of '{slug}' is done and proposed"))
-            .hint(format!("'git agent-merge accept {slug}' brings it in, 'reject' drops it")));
+        let called = state.called();
+        return Err(Failure::could_not("nothing-open", format!("the resolution of '{called}' is done and proposed"))
+            .hint(format!("'git agent-merge accept {called}' brings it in, 'reject' drops it")));
     }
     if state.work != work {
-        let verb = if state.work == Work::Rebase { "rebase" } else { "resolve" };
-        return Err(Failure::could_not("nothing-open", format!("what is half done for '{slug}' is a {verb}"))
-            .hint(format!("'git agent-merge {verb} --continue {slug}' goes on with it")));
+        let (verb, called) = (state.verb(), state.called());
+        return Err(Failure::could_not("nothing-open", format!("what is half done for '{called}' is a {verb}"))
+            .hint(format!("'git agent-merge {verb} --continue {called}' goes on with it")));
     }
     Ok(state)
 }
 
-fn status(cx: &Context, slug: &Slug) -> Result<Status, Failure> {
-    let store = Store::open(cx, slug)?;
+fn status(cx: &Context, meant: Meant) -> Result<Status, Failure> {
+    let store = Store::of(cx, meant)?;
     let Some(state) = store.load()? else {
-        return Err(Failure::no("nothing-open", format!("there is no attempt for '{slug}'")));
+        return Err(Failure::no("nothing-open", format!("there is no attempt for '{}'", store.slug())));
     };
     let outcome = if state.phase == Phase::Proposed { Outcome::Proposed } else { Outcome::Open };
     cx.output.answer(&Answer::of(&state, outcome))?;

@@ -29,6 +29,8 @@ const LAID: &str = "agent-merge-laid";
 #[derive(Debug)]
 pub(crate) struct Place {
     worktree: Worktree,
+    /// Its path as it was made; that of git follows links.
+    own: PathBuf,
     /// For indexes of ours.
     folder: PathBuf,
 }
@@ -45,7 +47,13 @@ impl Place {
     /// Makes the worktree at a commit, off every branch, and fills it.
     pub(crate) fn make(cx: &Context, path: &Path, commit: ObjectId, folder: &Path) -> Result<Place, Failure> {
         own_folder::hide(cx.repository()?.common_dir())?;
-        let words = ["worktree", "add", "--no-checkout", "--detach", "--quiet"].map(OsString::from);
+        if path.symlink_metadata().is_ok() {
+            // Git does not list it, so nothing says what it is.
+            put_aside(path, folder)?;
+        }
+        // By force over what git still lists of a folder that has gone, locked or not.
+        let words =
+            ["worktree", "add", "--force", "--force", "--no-checkout", "--detach", "--quiet"].map(OsString::from);
         cx.git()?.run(words.into_iter().chain([path.as_os_str().to_owned(), commit.to_string().into()]))?;
         let place = Place::find(cx, path, folder)?.context("the worktree that was just made is not listed")?;
         place.fill(cx)?;
@@ -54,20 +62,31 @@ impl Place {
 
     /// Finds a worktree that was made before.
     pub(crate) fn find(cx: &Context, path: &Path, folder: &Path) -> Result<Option<Place>, Failure> {
-        // Opened anew: the list is older than the worktree.
-        let repository = Repository::open(cx.repository()?.common_dir())?;
-        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let worktree = repository.worktrees()?.into_iter().find(|worktree| {
-            worktree.path == path || worktree.path == real || worktree.path.canonicalize().is_ok_and(|own| own == real)
-        });
-        Ok(worktree
-            .filter(|worktree| worktree.path.exists())
-            .map(|worktree| Place { worktree, folder: folder.to_owned() }))
+        // A list of worktrees names what a link leads to.
+        if !is_folder(path) {
+            return Ok(None);
+        }
+        let worktree = listed(cx, path)?;
+        Ok(worktree.map(|worktree| Place { worktree, own: path.to_owned(), folder: folder.to_owned() }))
     }
 
     /// Says whether a merge was laid down in it.
     pub(crate) fn is_laid(&self) -> Result<bool> {
         Ok(self.worktree.git_dir.join(LAID).try_exists()?)
+    }
+
+    /// Says whether it is still there; a link in its place would lead git elsewhere.
+    pub(crate) fn is_there(&self) -> bool {
+        is_folder(&self.own)
+    }
+
+    fn refuse_gone(&self) -> Result<(), Failure> {
+        if self.is_there() {
+            return Ok(());
+        }
+        let message = format!("the worktree '{}' has gone, or something else is in its place", self.path().display());
+        Err(Failure::could_not("no-worktree", message)
+            .hint("'--continue' makes it anew, '--abort' gives the attempt up"))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -95,6 +114,12 @@ impl Place {
         }
         cx.git_in(&self.worktree)?.run(["read-tree", "-m", "-u", "HEAD"])?;
         Ok(())
+    }
+
+    /// Returns the commit that the worktree is on.
+    pub(crate) fn tip(&self, cx: &Context) -> Result<ObjectId, Failure> {
+        let git = cx.git_in(&self.worktree)?.reading();
+        Ok(id(&git.run(["rev-parse", "--verify", "HEAD^{commit}"])?.text())?)
     }
 
     /// Moves the worktree's own head, off every branch.
@@ -145,6 +170,7 @@ impl Place {
 
     /// Reads all files, ignored ones not, as a tree.
     pub(crate) fn capture(&self, cx: &Context, start: ObjectId) -> Result<Capture, Failure> {
+        self.refuse_gone()?;
         let git = self.beside(cx)?;
         git.run(["add", "--all", "--", ":/"])
             .with_context(|| format!("cannot read the worktree '{}'", self.path().display()))?;
@@ -155,6 +181,7 @@ impl Place {
 
     /// Brings the files from what was captured to another tree.
     pub(crate) fn switch(&self, cx: &Context, captured: ObjectId, to: ObjectId) -> Result<(), Failure> {
+        self.refuse_gone()?;
         let copy = self.index();
         let git = cx.git_in(&self.worktree)?.env("GIT_INDEX_FILE", &copy);
         git.run(["read-tree", "-m", "-u", &captured.to_string(), &to.to_string()])?;
@@ -186,21 +213,68 @@ impl Place {
             return Ok(());
         }
         if link.symlink_metadata().is_ok() {
-            // Not ours to throw away.
-            let aside = self.folder.join(format!("replaced-{}", clock::stamp(clock::now())));
-            fs::rename(&link, aside).context("cannot put aside what is in the place of '.git'")?;
+            put_aside(&link, &self.folder)?;
         }
         durable::replace_public(&link, &[wanted.as_slice(), b"\n"].concat(), 0o644)
     }
 
+    /// Makes git forget a worktree of ours whose folder has gone.
+    pub(crate) fn forget(cx: &Context, path: &Path, folder: &Path) -> Result<(), Failure> {
+        if is_folder(path) {
+            return Ok(());
+        }
+        let worktree = listed(cx, path)?;
+        // Through a link git would remove what it leads to.
+        if path.symlink_metadata().is_ok() {
+            put_aside(path, folder)?;
+        }
+        if worktree.is_some() {
+            let words = ["worktree", "remove", "--force", "--force", "--end-of-options"].map(OsString::from);
+            cx.git()?.run(words.into_iter().chain([path.as_os_str().to_owned()]))?;
+        }
+        Ok(())
+    }
+
+    /// Removes one that was not made to its end, and so holds nothing of anybody's work.
+    pub(crate) fn discard(self, cx: &Context) -> Result<(), Failure> {
+        let (path, folder) = (self.own.clone(), self.folder.clone());
+        if self.remove(cx).is_err() && path.symlink_metadata().is_ok() {
+            put_aside(&path, &folder)?;
+        }
+        Ok(())
+    }
+
     /// Removes it; all of it has to be kept before.
     pub(crate) fn remove(self, cx: &Context) -> Result<(), Failure> {
+        self.refuse_gone()?;
         self.mend()?;
         let words = ["worktree", "remove", "--force", "--force", "--end-of-options"].map(OsString::from);
         cx.git()?.run(words.into_iter().chain([self.worktree.path.into_os_string()]))?;
         let _ = fs::remove_file(self.folder.join("index"));
         Ok(())
     }
+}
+
+fn is_folder(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|facts| facts.is_dir())
+}
+
+/// Finds what git lists at a path.
+fn listed(cx: &Context, path: &Path) -> Result<Option<Worktree>, Failure> {
+    // Opened anew: the list is older than the worktree.
+    let repository = Repository::open(cx.repository()?.common_dir())?;
+    let real = path.canonicalize().ok();
+    let beside = path.parent().and_then(|folder| Some(folder.canonicalize().ok()?.join(path.file_name()?)));
+    let is_it = |worktree: &Worktree| {
+        worktree.path == path || [&real, &beside].into_iter().any(|own| own.as_ref() == Some(&worktree.path))
+    };
+    Ok(repository.worktrees()?.into_iter().find(is_it))
+}
+
+/// Moves what is in the way out of it: it is not ours to throw away.
+fn put_aside(path: &Path, folder: &Path) -> Result<()> {
+    let aside = folder.join(format!("replaced-{}", clock::stamp(clock::now())));
+    fs::rename(path, aside).with_context(|| format!("cannot put '{}' aside", path.display()))
 }
 
 /// Makes the tree that the work starts from: git's own attempt, with what the rules solved.

@@ -56,7 +56,7 @@ pub(crate) fn solve(rule: Rule, path: &[u8], hunk: &Hunk) -> Option<Vec<u8>> {
 /// One side differs from the base, or both from each other, by white space only.
 fn whitespace(path: &[u8], hunk: &Hunk) -> Option<Vec<u8>> {
     let Hunk { base, ours, theirs, .. } = hunk;
-    let [plain_base, plain_ours, plain_theirs] = [base, ours, theirs].map(|side| without_space(side));
+    let [plain_base, plain_ours, plain_theirs] = [base, ours, theirs].map(|side| without_space(path, side));
     // Two sides that add nothing but blank lines are no change of white space within something.
     if plain_ours.is_empty() && plain_theirs.is_empty() {
         return None;
@@ -187,12 +187,31 @@ fn means_by_indent(path: &[u8]) -> bool {
         || name == "GNUmakefile"
 }
 
-/// The text without white space that no language minds: what is between words, within quotes or between lines stays.
-fn without_space(content: &[u8]) -> Vec<u8> {
+/// Languages in which a space beside a bracket, a comma or an operator says nothing.
+///
+/// In a shell, in CSS, in YAML or in a text it may: `a = b`, `.a .b`, `a: b`, `# a`.
+fn is_free_form(path: &[u8]) -> bool {
+    const EXTENSIONS: &[&str] = &[
+        "c", "h", "cc", "cpp", "cxx", "hh", "hpp", "hxx", "m", "mm", "rs", "js", "jsx", "mjs", "cjs", "ts", "tsx",
+        "mts", "cts", "java", "kt", "go", "cs", "scala", "dart", "php", "zig", "json", "jsonc", "json5", "proto", "py",
+        "pyi", "pyx",
+    ];
+    let path = String::from_utf8_lossy(path);
+    let extension = Path::new(&*path).extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    EXTENSIONS.contains(&extension)
+}
+
+/// The text without white space that its language does not mind: some of it stays between words and
+/// between operators, and all of it within quotes and between lines.
+fn without_space(path: &[u8], content: &[u8]) -> Vec<u8> {
     let mut out: Vec<u8> = Vec::new();
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80;
+    let is_operator = |byte: u8| b"+-*/%&|^<>=!~?:.@$#\\".contains(&byte);
+    let free = is_free_form(path);
     for line in content.split(|byte| *byte == b'\n') {
         let mut rest = line.trim_ascii();
+        // To a preprocessor `#define f (x)` is not `#define f(x)`.
+        let free = free && !rest.starts_with(b"#");
         let mut spaced = false;
         while let Some((&byte, after)) = rest.split_first() {
             rest = after;
@@ -200,8 +219,9 @@ fn without_space(content: &[u8]) -> Vec<u8> {
                 spaced = true;
                 continue;
             }
-            // A space between two words holds them apart.
-            if spaced && is_word(byte) && out.last().is_some_and(|last| is_word(*last)) {
+            // A space between two words or two operators holds them apart.
+            let holds = |last: u8| !free || is_word(byte) && is_word(last) || is_operator(byte) && is_operator(last);
+            if spaced && out.last().is_some_and(|last| holds(*last)) {
                 out.push(b' ');
             }
             spaced = false;
@@ -344,7 +364,23 @@ mod tests {
         assert_eq!(by("int x;\n", "intx;\n", "int y;\n"), None, "one word from two");
         assert_eq!(by("a\n", "b\n", "c\n"), None);
         assert_eq!(by("", "\n", "\n\n"), None);
+        assert_eq!(by("a - -b;\n", "a--b;\n", "a - -c;\n"), None, "one operator from two");
+        assert_eq!(by("#define f (x)\n", "#define f(x)\n", "#define f (y)\n"), None, "to the preprocessor");
         assert_eq!(by("don't  do\n", "don't do\n", "do\n").as_deref(), Some("do\n"), "no quote at all");
+    }
+
+    #[test]
+    fn where_a_space_may_mean_something_only_its_width_does_not_count() {
+        for (path, base, ours, theirs) in [
+            ("run.sh", "a = b\n", "a=b\n", "a = c\n"),
+            ("a.css", ".a .b {\n", ".a.b {\n", ".a .c {\n"),
+            ("a.yaml", "a: b\n", "a:b\n", "a: c\n"),
+            ("notes", "# a\n", "#a\n", "# b\n"),
+        ] {
+            assert_eq!(solved(Rule::Whitespace, path, base, ours, theirs), None, "{path}");
+            let wide = base.replace(' ', "  ");
+            assert_eq!(solved(Rule::Whitespace, path, base, &wide, theirs).as_deref(), Some(theirs), "{path}");
+        }
     }
 
     #[test]

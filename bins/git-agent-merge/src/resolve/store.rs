@@ -6,16 +6,22 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use gix::ObjectId;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use shared::app::Context;
+use shared::clock;
 use shared::durable::{self, Lock, Previous};
 use shared::failure::Failure;
 use shared::folders;
 use shared::slug::Slug;
 
+use super::meant::Meant;
 use super::row::{AttemptRow, FileRow, StepRow};
+use crate::names::short;
 
 const FILE: &str = "state.json";
 const SCHEMA: u32 = 1;
+/// The kind of the failure of a record that cannot be read.
+pub(super) const BROKEN: &str = "broken-state";
 
 /// Where an attempt stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +98,19 @@ impl State {
             steps: Vec::new(),
         }
     }
+
+    /// What a command calls it by: the slug of its task, or its branch.
+    pub(crate) fn called(&self) -> &str {
+        self.task.as_deref().unwrap_or_else(|| short(&self.branch))
+    }
+
+    /// The command that it is the work of.
+    pub(crate) fn verb(&self) -> &'static str {
+        match self.work {
+            Work::Merge => "resolve",
+            Work::Rebase => "rebase",
+        }
+    }
 }
 
 /// Reads an id that was written by us.
@@ -104,6 +123,8 @@ pub(crate) fn id(text: &str) -> Result<ObjectId> {
 pub(crate) struct Store {
     folder: PathBuf,
     slug: Slug,
+    /// What it has to be about, if that matters.
+    meant: Option<Meant>,
     _lock: Lock,
 }
 
@@ -116,10 +137,24 @@ impl Store {
         let folder = parent(cx)?.join(slug.as_str());
         durable::private_folder(&folder)?;
         match Lock::try_acquire(&folder.join("lock"))? {
-            Some(lock) => Ok(Store { folder, slug: slug.clone(), _lock: lock }),
+            Some(lock) => Ok(Store { folder, slug: slug.clone(), meant: None, _lock: lock }),
             None => Err(Failure::could_not("busy", format!("another command is at work on '{slug}'"))
                 .hint("wait for its end, or stop it; what it has done so far stays")),
         }
+    }
+
+    /// Opens the folder of the attempt that is meant, and of no other.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub(crate) fn of(cx: &Context, meant: Meant) -> Result<Store, Failure> {
+        let store = Store::open(cx, &meant.slug)?;
+        Ok(Store { meant: Some(meant), ..store })
+    }
+
+    /// Says whether anything is recorded under a name.
+    pub(super) fn is_there(cx: &Context, slug: &Slug) -> Result<bool, Failure> {
+        Ok(parent(cx)?.join(slug.as_str()).join(FILE).is_file())
     }
 
     pub(crate) fn slug(&self) -> &Slug {
@@ -141,14 +176,37 @@ impl Store {
         let path = self.folder.join(FILE);
         let Some(bytes) = durable::read(&path)? else { return Ok(None) };
         let broken = |why: &dyn std::fmt::Display| {
-            Failure::could_not("broken-state", format!("'{}' cannot be read: {why}", path.display()))
+            Failure::could_not(BROKEN, format!("'{}' cannot be read: {why}", path.display()))
                 .hint(format!("'git agent-merge resolve --abort {}' gives the attempt up", self.slug))
         };
-        let state: State = serde_json::from_slice(&bytes).map_err(|error| broken(&error))?;
-        if state.schema > SCHEMA {
-            return Err(broken(&"it is of a newer version"));
+        let value: Value = serde_json::from_slice(&bytes).map_err(|error| broken(&error))?;
+        if value["schema"].as_u64().is_some_and(|schema| schema > u64::from(SCHEMA)) {
+            let message = format!("'{}' is of a newer version", path.display());
+            return Err(Failure::could_not("newer-state", message).hint("use the program that has written it"));
         }
+        let mut state: State = serde_json::from_value(value).map_err(|error| broken(&error))?;
+        let is_id = |id: &str| ObjectId::from_hex(id.as_bytes()).is_ok();
+        if !state.branch.starts_with("refs/heads/")
+            || gix::validate::reference::name(state.branch.as_str().into()).is_err()
+        {
+            return Err(broken(&"it names no branch"));
+        }
+        if ![&state.tip, &state.base, &state.ours, &state.theirs].into_iter().all(|id| is_id(id)) {
+            return Err(broken(&"it names no commits"));
+        }
+        if let Some(meant) = &self.meant {
+            meant.refuse_other(&state)?;
+        }
+        // Whatever is written there: what gets filled and removed is the attempt's own worktree, never another.
+        state.slug = self.slug.to_string();
+        state.worktree = state.worktree.map(|_| self.worktree());
         Ok(Some(state))
+    }
+
+    /// Puts a record aside that cannot be read.
+    pub(super) fn put_aside(&self) -> Result<()> {
+        let aside = self.folder.join(format!("broken-{}.json", clock::stamp(clock::now())));
+        fs::rename(self.folder.join(FILE), aside).context("cannot put the broken record aside")
     }
 
     pub(crate) fn save(&self, state: &State) -> Result<()> {
