@@ -99,21 +99,6 @@ const OWN: &[Key] = &[
         "paths whose lines are united where both sides only add some, such as a list of changes, as in .gitignore",
     ),
     key(
-        "merge.generated.*.paths",
-        Kind::List,
-        Class::Data,
-        "[]",
-        "files that the command makes anew, as in .gitignore",
-    ),
-    key(
-        "merge.generated.*.command",
-        Kind::List,
-        Class::Command,
-        "[]",
-        "program and arguments that make these files anew from the rest of the worktree, such as a lockfile",
-    ),
-    key("merge.generated.*.timeout", Kind::Duration, Class::Data, "\"10m\"", "time that the command has"),
-    key(
         "merge.rerere",
         Kind::Boolean,
         Class::User,
@@ -162,6 +147,21 @@ const OWN: &[Key] = &[
         "0",
         "tokens that the agent may use for one attempt, in and out; 0 is without limit",
     ),
+    key(
+        "merge.generated.*.paths",
+        Kind::List,
+        Class::Data,
+        "[]",
+        "files that the command makes anew, as in .gitignore",
+    ),
+    key(
+        "merge.generated.*.command",
+        Kind::List,
+        Class::Command,
+        "[]",
+        "program and arguments that make these files anew from the rest of the worktree, such as a lockfile",
+    ),
+    key("merge.generated.*.timeout", Kind::Duration, Class::Data, "\"10m\"", "time that the command has"),
     key(
         "hydrate.include",
         Kind::List,
