@@ -16,6 +16,7 @@ use shared::process::Git;
 use tempfile::TempDir;
 
 const PREFIX: &str = "codex-agents-merge-";
+const LOCK: &str = "lock";
 
 /// The folder, held until it is dropped.
 #[derive(Debug)]
@@ -34,7 +35,10 @@ impl Quarantine {
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(&parent)
             .with_context(|| format!("cannot create a folder in '{}'", parent.display()))?;
-        let lock = Lock::acquire(&folder.path().join("lock"), durable::PATIENCE)?;
+        // Held before it has its name: a lock that is there and not held is that of a killed run.
+        let (unnamed, named) = (folder.path().join("lock.new"), folder.path().join(LOCK));
+        let lock = Lock::acquire(&unnamed, durable::PATIENCE)?;
+        fs::rename(&unnamed, &named).context("cannot name the lock of a folder for objects")?;
         fs::create_dir(folder.path().join("objects")).context("cannot create a folder for objects")?;
         Ok(Quarantine { folder, _lock: lock })
     }
@@ -90,7 +94,7 @@ fn sweep(parent: &Path) {
         if !ours || !facts.is_dir() || facts.uid() != rustix::process::geteuid().as_raw() {
             continue;
         }
-        let lock = entry.path().join("lock");
+        let lock = entry.path().join(LOCK);
         // Without a lock it may be one that is just being made.
         let made =
             lock.exists() || facts.modified().is_ok_and(|time| time.elapsed().is_ok_and(|age| age.as_secs() > 60));
