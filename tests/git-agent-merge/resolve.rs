@@ -412,3 +412,16 @@ fn a_command_that_the_agent_puts_into_gits_configuration_does_not_run() {
     room.git(&["config", "--unset", "filter.mine.clean"]);
     room.run("git-agent-merge", &["resolve", "topic", "--abort"]).succeeds();
 }
+
+#[test]
+fn without_an_agent_it_says_so_and_tries_no_further() {
+    let room = room();
+    for (more, words) in [(&[][..], "worker.agent"), (&["--agent", "nobody"], "nobody")] {
+        let answer = resolve(&room, more).exits(1).json();
+        let reason = answer["reason"].as_str().unwrap();
+        assert!(reason.starts_with("no agent could be asked: ") && reason.contains(words), "{answer}");
+        assert_eq!((&answer["outcome"], answer["attempts"].as_array().unwrap().len()), (&"open".into(), 0));
+        assert!(file(&answer, "code")["by"].as_array().unwrap().is_empty(), "{answer}");
+        room.run("git-agent-merge", &["resolve", "topic", "--abort"]).succeeds();
+    }
+}

@@ -56,7 +56,7 @@ pub(crate) fn ask(cx: &Context, base: ObjectId, tree: ObjectId) -> Result<Verdic
             let failed = checks.filter(|check| check["status"] != "pass" && check["status"] != "skipped");
             Ok(Verdict::Red(Red { verdict: verdict.to_owned(), checks: failed.map(row).collect() }))
         }
-        Some(_) | None => refused(&String::from_utf8_lossy(&output.stderr)),
+        Some(_) | None => refused(&output.stderr),
     }
 }
 
@@ -67,15 +67,13 @@ fn row(check: &Value) -> CheckRow {
     CheckRow { name: text("name"), status: text("status"), tail: tail.chars().skip(skip).collect() }
 }
 
-fn refused(words: &str) -> Result<Verdict, Failure> {
-    let said: Option<Value> = words.lines().rev().find_map(|line| serde_json::from_str(line).ok());
-    let error = said.map(|said| said["error"].clone()).unwrap_or_default();
-    if error["kind"] == "no-checks" {
+fn refused(stderr: &[u8]) -> Result<Verdict, Failure> {
+    let told = process::told(stderr);
+    if told.kind == "no-checks" {
         return Ok(Verdict::NoChecks);
     }
-    let reason = error["message"].as_str().unwrap_or(words.trim());
-    let failure = Failure::could_not("validate", format!("git-validate cannot tell: {reason}"));
-    Err(match error["hint"].as_str() {
+    let failure = Failure::could_not("validate", format!("git-validate cannot tell: {}", told.message));
+    Err(match told.hint {
         Some(hint) => failure.hint(hint),
         None => failure,
     })

@@ -172,10 +172,7 @@ fn hydrate(place: &Path, donor: &Path, how: How) -> Result<serde_json::Value> {
     if done.status.success() {
         return serde_json::from_slice(&done.stdout).context("cannot read the answer of git-hydrate");
     }
-    let words = String::from_utf8_lossy(&done.stderr);
-    let said = words.lines().rev().find_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let reason = said.and_then(|said| said["error"]["message"].as_str().map(str::to_owned));
-    bail!(Refusal::new("submodule", reason.unwrap_or_else(|| words.trim().to_owned())))
+    bail!(Refusal::new("submodule", process::told(&done.stderr).message))
 }
 
 /// Returns the way from one absolute folder to another path.

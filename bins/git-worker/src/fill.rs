@@ -47,8 +47,5 @@ fn run(program: &Path, worktree: &Path) -> anyhow::Result<()> {
     if output.status.success() {
         return Ok(());
     }
-    let words = String::from_utf8_lossy(&output.stderr);
-    let said = words.lines().rev().find_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let reason = said.and_then(|said| said["error"]["message"].as_str().map(str::to_owned));
-    anyhow::bail!(reason.unwrap_or_else(|| words.trim().to_owned()))
+    anyhow::bail!(process::told(&output.stderr).message)
 }

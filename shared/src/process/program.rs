@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{PoisonError, RwLock};
 
+use serde_json::Value;
+
 use super::git::LOCAL_ENVIRONMENT;
 
 /// Returns a command for a program that was found before; every child starts here.
@@ -41,7 +43,7 @@ pub fn find(name: &str, outside: Option<&Path>) -> Option<PathBuf> {
 }
 
 /// Looks for an executable on `PATH` like [`find`], and not below what is kept out.
-pub(super) fn find_trusted(name: &str, outside: Option<&Path>) -> Option<PathBuf> {
+pub fn find_trusted(name: &str, outside: Option<&Path>) -> Option<PathBuf> {
     let kept_out = KEPT_OUT.read().unwrap_or_else(PoisonError::into_inner);
     let roots: Vec<&Path> = outside.into_iter().chain(kept_out.iter().map(PathBuf::as_path)).collect();
     search(name, &roots)
@@ -60,6 +62,29 @@ fn search(name: &str, outside: &[&Path]) -> Option<PathBuf> {
 pub fn suite_program(name: &str) -> Option<PathBuf> {
     let beside = env::current_exe().ok().and_then(|own| Some(own.parent()?.join(name)));
     beside.filter(|path| is_executable(path)).or_else(|| find_trusted(name, None))
+}
+
+/// What a program of the suite said of its own failure.
+#[derive(Debug)]
+pub struct Told {
+    /// The kind of the failure; empty if it gave none.
+    pub kind: String,
+    /// Its message, or all that it wrote.
+    pub message: String,
+    /// A way on.
+    pub hint: Option<String>,
+}
+
+/// Reads the failure of a program that was run with `--json` from its standard error.
+pub fn told(stderr: &[u8]) -> Told {
+    let words = String::from_utf8_lossy(stderr);
+    let said = words.lines().rev().find_map(|line| serde_json::from_str::<Value>(line).ok()).unwrap_or_default();
+    let part = |name: &str| said["error"][name].as_str().map(str::to_owned);
+    Told {
+        kind: part("kind").unwrap_or_default(),
+        message: part("message").unwrap_or_else(|| words.trim().to_owned()),
+        hint: part("hint"),
+    }
 }
 
 fn is_below(folder: &Path, root: &Path) -> bool {

@@ -43,6 +43,8 @@ pub(crate) struct Asked {
 /// How its run ended.
 #[derive(Debug)]
 pub(crate) struct Ran {
+    /// Whether it was started.
+    pub(crate) was_run: bool,
     /// Why it did not come to a good end.
     pub(crate) problem: Option<String>,
     pub(crate) tokens: Option<u64>,
@@ -203,22 +205,21 @@ fn lines_of(whole: &[u8], part: &[u8]) -> Option<(usize, usize)> {
 
 /// Lets the agent work in the worktree, and waits for its end.
 pub(crate) fn run(cx: &Context, asked: &Asked, slug: &Slug, worktree: &Path, prompt: &str) -> Result<Ran, Failure> {
-    let program = process::suite_program("git-worker").ok_or_else(|| {
-        Failure::could_not("no-program", "git-worker is not installed, so no agent can be asked")
-            .hint("install it, or resolve the rest by hand")
-    })?;
+    let Some(program) = process::suite_program("git-worker") else {
+        return Ok(not_run("git-worker is not installed".to_owned()));
+    };
     // A report of the attempt before must not speak for this one; and there has to be a place for the next.
     let folder = worktree.join(own_folder::FOLDER);
     if folder.is_symlink() {
-        return Ok(failed(format!("'{}' is a link, so the agent is not run", own_folder::FOLDER)));
+        return Ok(not_run(format!("'{}' is a link", own_folder::FOLDER)));
     }
     if let Err(error) = fs::create_dir_all(&folder) {
-        return Ok(failed(format!("there is no place for a report, '{}': {error}", folder.display())));
+        return Ok(not_run(format!("there is no place for a report, '{}': {error}", folder.display())));
     }
     let old = folder.join(report::FILE);
     match fs::remove_file(&old) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Ok(failed(format!("an old report is in the way, '{}': {error}", old.display())));
+            return Ok(not_run(format!("an old report is in the way, '{}': {error}", old.display())));
         }
         Ok(()) | Err(_) => {}
     }
@@ -247,6 +248,15 @@ pub(crate) fn run(cx: &Context, asked: &Asked, slug: &Slug, worktree: &Path, pro
         }
     }
     command.current_dir(cx.folder());
+    // Whether it can be started at all, in git-worker's own words.
+    let mut trial = process::command(command.get_program());
+    process::scrub(&mut trial).args(command.get_args()).arg("--dry-run").current_dir(cx.folder());
+    let tried = trial.output().context("cannot start git-worker")?;
+    if !tried.status.success() {
+        let told = process::told(&tried.stderr);
+        let hint = told.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+        return Ok(not_run(format!("{}{hint}", told.message)));
+    }
     let limit = if timeout.is_zero() { Duration::from_secs(u64::from(u32::MAX)) } else { timeout + GRACE };
     let (status, printed) = match process::run_within(&mut command, None, MOST, limit) {
         Ok(done) => done,
@@ -265,11 +275,15 @@ pub(crate) fn run(cx: &Context, asked: &Asked, slug: &Slug, worktree: &Path, pro
     });
     let used = |part: &str| job["usage"][part].as_u64();
     let tokens = used("input").zip(used("output")).map(|(input, output)| input + output);
-    Ok(Ran { problem, tokens, job: text("id"), agent: text("agent"), model: text("model") })
+    Ok(Ran { was_run: true, problem, tokens, job: text("id"), agent: text("agent"), model: text("model") })
 }
 
 fn failed(problem: String) -> Ran {
-    Ran { problem: Some(problem), tokens: None, job: None, agent: None, model: None }
+    Ran { was_run: true, problem: Some(problem), tokens: None, job: None, agent: None, model: None }
+}
+
+fn not_run(problem: String) -> Ran {
+    Ran { was_run: false, ..failed(problem) }
 }
 
 /// The name of the jobs of a resolution.

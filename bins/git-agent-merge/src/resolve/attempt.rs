@@ -170,10 +170,16 @@ impl Attempt<'_> {
     ) -> Result<Solved, Failure> {
         let mut problems: Vec<String> = Vec::new();
         let mut jobs = Vec::new();
-        for number in 1..=self.how.attempts.max(1) {
+        let first = self.state.attempts.len() + 1;
+        let last = self.state.attempts.len() + self.how.attempts.max(1);
+        // An earlier commit of a rebase has attempts of its own.
+        for number in first..=last {
             let prompt = self.prompt(files, &problems)?;
             self.cx.output.note(format!("attempt {number}: an agent works on it in {}", place.path().display()));
             let ran = agent::run(self.cx, asked, self.store.slug(), place.path(), &prompt)?;
+            if !ran.was_run {
+                return Ok(Solved::No(format!("no agent could be asked: {}", ran.problem.unwrap_or_default())));
+            }
             agent::stop(self.cx, place.path())?;
             self.look_at_the_settings_again()?;
             if !place.is_there() {
@@ -219,7 +225,7 @@ impl Attempt<'_> {
             for problem in &problems {
                 self.cx.output.note(format!("attempt {number}: {}", Foreign(problem)));
             }
-            if number < self.how.attempts {
+            if number < last {
                 // What it left is kept; the next one starts from where it started.
                 let now = place.capture(self.cx, start)?;
                 place.switch(self.cx, now.tree, start)?;

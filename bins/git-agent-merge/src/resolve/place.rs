@@ -106,10 +106,8 @@ impl Place {
             if output.status.success() {
                 return Ok(());
             }
-            let words = String::from_utf8_lossy(&output.stderr).into_owned();
-            let said: Option<serde_json::Value> = words.lines().rev().find_map(|line| serde_json::from_str(line).ok());
-            let reason = said.and_then(|said| said["error"]["message"].as_str().map(str::to_owned)).unwrap_or(words);
-            let message = format!("the worktree '{}' cannot be filled: {}", self.path().display(), reason.trim());
+            let reason = process::told(&output.stderr).message;
+            let message = format!("the worktree '{}' cannot be filled: {reason}", self.path().display());
             return Err(Failure::could_not("hydrate", message));
         }
         cx.git_in(&self.worktree)?.run(["read-tree", "-m", "-u", "HEAD"])?;

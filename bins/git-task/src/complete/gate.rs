@@ -53,12 +53,9 @@ fn ask(cx: &Context, arguments: &[&str]) -> Result<Value, Failure> {
     match output.status.code() {
         Some(0 | 1) => Ok(serde_json::from_slice(&output.stdout).context("git-validate's answer is no JSON")?),
         _ => {
-            let words = String::from_utf8_lossy(&output.stderr);
-            let said: Option<Value> = words.lines().rev().find_map(|line| serde_json::from_str(line).ok());
-            let error = said.map(|said| said["error"].clone()).unwrap_or_default();
-            let reason = error["message"].as_str().unwrap_or(words.trim());
-            let failure = Failure::could_not("validate", format!("git-validate cannot tell: {reason}"));
-            Err(match error["hint"].as_str() {
+            let told = process::told(&output.stderr);
+            let failure = Failure::could_not("validate", format!("git-validate cannot tell: {}", told.message));
+            Err(match told.hint {
                 Some(hint) => failure.hint(hint),
                 None => failure,
             })

@@ -210,10 +210,10 @@ fn fill(cx: &Context, repository: &Repository, path: &Path) -> Result<Option<ser
         }
         return Ok(serde_json::from_slice(&output.stdout).ok());
     }
-    let words = String::from_utf8_lossy(&output.stderr);
-    let said: Option<serde_json::Value> = words.lines().rev().find_map(|line| serde_json::from_str(line).ok());
-    let reason = said.as_ref().and_then(|said| said["error"]["message"].as_str()).map(|words| format!(": {words}"));
-    let message = format!("the worktree '{}' is made but not filled{}", path.display(), reason.unwrap_or_default());
+    // For people it has said it itself, and nothing was caught.
+    let reason = Some(process::told(&output.stderr).message).filter(|words| !words.is_empty());
+    let reason = reason.map(|words| format!(": {words}")).unwrap_or_default();
+    let message = format!("the worktree '{}' is made but not filled{reason}", path.display());
     Err(Failure::could_not("hydrate", message).hint(format!("'git -C {} hydrate' goes on with it", path.display())))
 }
 

@@ -197,11 +197,8 @@ fn ask(cx: &Context, args: &Args, task: Option<&Task>, prompt: &str) -> Result<V
             Err(format!("the reviewer gave no answer: {why}"))
         }
         None => {
-            let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-            let error: Option<Value> = errors.lines().rev().find_map(|line| serde_json::from_str(line).ok());
-            let why = error.and_then(|error| error["error"]["message"].as_str().map(str::to_owned));
-            let why = why.unwrap_or_else(|| errors.lines().last().unwrap_or_default().to_owned());
-            Err(format!("the reviewer could not be asked: {why}"))
+            let why = process::told(&output.stderr).message;
+            Err(format!("the reviewer could not be asked: {}", why.lines().last().unwrap_or_default()))
         }
     }
 }
