@@ -2,8 +2,8 @@
 //!
 //! The transaction is prepared first: git then holds the locks and has compared the old values, so
 //! that its end cannot fail any more. The checkout moves while it is held. If we die in between,
-//! git lets the refs go unchanged; the checkout then shows the changes as staged, and the same
-//! command goes on from there.
+//! git lets the refs go unchanged; the checkout then shows the changes as staged, the same command
+//! goes on from there, and [`Move::take_back`] brings them away again.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -85,10 +85,7 @@ impl Move {
     /// # Errors
     /// When a lock or an index is held by others for too long, or git fails.
     pub fn land(&self, cx: &Context) -> Result<Landed, Failure> {
-        // One at a time: another landing in the same checkout would look like changes of the user's.
-        let folder = cx.repository()?.common_dir().join("codex-agents");
-        durable::private_folder(&folder)?;
-        let _lock = Lock::acquire(&folder.join("complete.lock"), durable::PATIENCE)?;
+        let _lock = lock(cx)?;
         let own = if self.new == self.old {
             format!("verify {} {}", self.branch, self.old)
         } else {
@@ -113,6 +110,24 @@ impl Move {
         }
         transaction.commit()?;
         Ok(Landed::Moved(checkout))
+    }
+
+    /// Takes a checkout back that followed a move which was ended before its refs moved.
+    ///
+    /// A checkout that did not follow, or has been worked on since, stays as it is.
+    ///
+    /// # Errors
+    /// When the checkout cannot be read, or another landing holds the lock for too long.
+    pub fn take_back(&self, cx: &Context) -> Result<(), Failure> {
+        let _lock = lock(cx)?;
+        if cx.repository()?.tip(&self.branch)? != Some(self.old) {
+            return Ok(());
+        }
+        let Some(worktree) = self.checkout(cx)? else { return Ok(()) };
+        // What git refuses here is the user's, as is an index that nothing was brought into.
+        let back = Move { old: self.new, new: self.old, ..self.clone() };
+        back.follow(cx, &worktree, Act::Move)?.ok();
+        Ok(())
     }
 
     fn short(&self) -> &str {
@@ -182,6 +197,13 @@ impl Move {
             thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// One landing at a time: another in the same checkout would look like changes of the user's.
+fn lock(cx: &Context) -> Result<Lock, Failure> {
+    let folder = cx.repository()?.common_dir().join("codex-agents");
+    durable::private_folder(&folder)?;
+    Ok(Lock::acquire(&folder.join("complete.lock"), durable::PATIENCE)?)
 }
 
 /// A transaction of refs that git has prepared: locked, compared, and certain to succeed.

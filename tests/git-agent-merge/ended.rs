@@ -1,5 +1,6 @@
 //! Attempts that are killed or raced: nothing of the user's changes, and the way on is open.
 
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -61,13 +62,12 @@ fn a_rebase_that_is_killed_changes_all_or_nothing() {
         let old = room.git(&["rev-parse", "topic"]);
         killed(&room, &["rebase", "topic", "--resolve"], Duration::from_millis(5 + 45 * moment));
         let now = room.git(&["rev-parse", "topic"]);
-        if now == old {
-            assert_eq!(room.git_in(&place, &["status", "--porcelain"]), "", "moment {moment}");
-        } else {
+        if now != old {
             assert_eq!(room.git(&["rev-parse", "topic~1"]), room.git(&["rev-parse", "main"]), "moment {moment}");
         }
         if moment % 2 == 0 {
             room.run("git-agent-merge", &["rebase", "topic", "--abort"]);
+            assert_eq!(room.git_in(&place, &["status", "--porcelain"]), "", "moment {moment}");
         } else {
             room.run("git-agent-merge", &["rebase", "topic", "--continue", "--resolve"]);
             room.run("git-agent-merge", &["rebase", "topic", "--abort"]);
@@ -78,6 +78,56 @@ fn a_rebase_that_is_killed_changes_all_or_nothing() {
         let backups = room.git(&["for-each-ref", "refs/backup", "--format=%(objectname)"]);
         assert!(backups.contains(&old), "moment {moment}");
         assert_eq!(left_over(&room), (2, String::new()), "moment {moment}");
+    }
+}
+
+/// Runs a rebase that is killed after the checkout has followed and before the branch has.
+fn killed_between(room: &Sandbox) {
+    let real = String::from_utf8(Command::new("sh").args(["-c", "command -v git"]).output().unwrap().stdout).unwrap();
+    let real = real.trim();
+    let own = room.script(
+        "between/git",
+        &format!(
+            "case \"$*\" in *'read-tree -m -u '[0-9a-f]*) {real} \"$@\"; kill -9 $PPID;; *) exec {real} \"$@\";; esac\n"
+        ),
+    );
+    let mut command = room.command(program_folder().join("git-agent-merge"));
+    let path = command.get_envs().find_map(|(name, value)| value.filter(|_| name == "PATH")).unwrap();
+    let path = format!("{}:{}", own.parent().unwrap().display(), path.to_str().unwrap());
+    command.env("PATH", path).args(["rebase", "topic"]).current_dir(room.repo());
+    assert_eq!(command.output().unwrap().status.signal(), Some(9));
+}
+
+#[test]
+fn a_checkout_that_was_about_to_follow_comes_back_or_goes_on() {
+    for abort in [true, false] {
+        let room = Sandbox::new();
+        room.write("code", "one\n");
+        room.write("mine", "one\n");
+        room.commit("files");
+        room.git(&["checkout", "-q", "-b", "topic"]);
+        room.write("more", "of the topic\n");
+        room.commit("topic");
+        room.git(&["checkout", "-q", "main"]);
+        room.write("code", "two\n");
+        room.commit("main");
+        let place = room.path().join("topic");
+        room.git(&["worktree", "add", "-q", place.to_str().unwrap(), "topic"]);
+        std::fs::write(place.join("mine"), "changed by hand\n").unwrap();
+        let old = room.git(&["rev-parse", "topic"]);
+        killed_between(&room);
+        assert_eq!(room.git(&["rev-parse", "topic"]), old);
+        assert_eq!(room.git_in(&place, &["status", "--porcelain"]), "M  code\n M mine");
+        if abort {
+            room.run("git-agent-merge", &["rebase", "topic", "--abort"])
+                .succeeds()
+                .says("is kept as refs/backup/topic/");
+            assert_eq!(room.git(&["rev-parse", "topic"]), old);
+        } else {
+            room.run("git-agent-merge", &["rebase", "topic", "--continue"]).succeeds();
+            assert_eq!(room.git(&["rev-parse", "topic~1"]), room.git(&["rev-parse", "main"]));
+        }
+        assert_eq!(room.git_in(&place, &["status", "--porcelain"]), " M mine");
     }
 }
 

@@ -101,6 +101,7 @@ fn a_good_agent_is_offered_shown_and_accepted() {
         assert!(asked.contains(words), "{words}: {asked}");
     }
     room.run("git-agent-merge", &["show", "topic"]).succeeds().says("++    work(a, b, c);").says("union 1");
+    room.run("git-agent-merge", &["show", "topic"]).says("git validate: there are no checks");
     room.run("git-agent-merge", &["accept", "topic", "-n"]).succeeds().says("would move topic");
     assert_eq!(before, users(&room));
     let old = room.git(&["rev-parse", "topic"]);

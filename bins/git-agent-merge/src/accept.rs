@@ -94,6 +94,7 @@ pub(crate) fn accept(cx: &Context, args: AcceptArgs) -> Result<Status, Failure> 
             format!("'git agent-merge reject {}' keeps it under refs/backup/, 'resolve' begins anew", state.called());
         return Err(Failure::could_not("moved", message).hint(hint));
     }
+    resolve::agent::refuse_live(cx, &state.branch)?;
     let old = id(&state.tip)?;
     let backup = backup_ref(&slug);
     let mut also = vec![format!("create {backup} {old}"), format!("delete {name} {commit}")];

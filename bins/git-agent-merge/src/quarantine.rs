@@ -62,7 +62,7 @@ impl Quarantine {
 }
 
 /// A path with a colon would read as two; git takes it in double quotes, escaped as in C.
-fn quoted(path: &Path) -> OsString {
+pub(crate) fn quoted(path: &Path) -> OsString {
     let bytes = path.as_os_str().as_encoded_bytes();
     if !bytes.iter().any(|byte| matches!(byte, b':' | b'"')) {
         return path.as_os_str().to_owned();

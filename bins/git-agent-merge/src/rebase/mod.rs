@@ -11,7 +11,6 @@ use shared::app::Context;
 use shared::exit::Status;
 use shared::failure::Failure;
 use shared::landing::{Landed, Move};
-use shared::output::Foreign;
 use shared::process::{Git, copy_commit};
 use shared::slug::Slug;
 
@@ -68,6 +67,9 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     if args.abort {
         return resolve::drop::abort(cx, meant()?, Work::Rebase);
     }
+    if args.means.is_given() && !args.resolve {
+        return Err(Failure::usage("how conflicts are solved is about '--resolve'"));
+    }
     let how = if args.resolve { args.means.load(cx)? } else { by_hand() };
     if args.go_on {
         return go_on(cx, &how, meant()?);
@@ -91,7 +93,7 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     if args.dry_run {
         return preview(cx, state);
     }
-    refuse_live(cx, &state)?;
+    agent::refuse_live(cx, &state.branch)?;
     let store = Store::open(cx, &slug)?;
     if let Some(old) = store.load()? {
         let called = old.called();
@@ -106,14 +108,6 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
 /// No rule and no agent: what conflicts is for a person.
 fn by_hand() -> How {
     How { rules: Rules::none(), agent: None, attempts: 0, max_files: 0, max_hunks: 0, validates: false }
-}
-
-/// An agent that still works on the branch would go on from the old commit.
-fn refuse_live(cx: &Context, state: &State) -> Result<(), Failure> {
-    let Some(worktree) = cx.repository()?.worktree_of(&state.branch)? else { return Ok(()) };
-    let Some(job) = agent::live_jobs(cx, &worktree.path)?.into_iter().next() else { return Ok(()) };
-    let message = format!("the job {} still works on '{}'", Foreign(&job), short(&state.branch));
-    Err(Failure::could_not("live-job", message).hint(format!("'git worker wait {job}' waits for its end")))
 }
 
 /// The commits to replay, the first first.

@@ -11,12 +11,14 @@ use gix::ObjectId;
 use serde_json::Value;
 use shared::app::Context;
 use shared::failure::Failure;
+use shared::output::Foreign;
 use shared::own_folder;
 use shared::process::{self, Git};
 use shared::slug::Slug;
 
 use super::conflicted::Conflicted;
 use super::report;
+use crate::names::short;
 
 /// What git-worker is given beside the agent's own time to start and end it.
 const GRACE: Duration = Duration::from_secs(120);
@@ -308,6 +310,14 @@ pub(crate) fn live_jobs(cx: &Context, worktree: &Path) -> Result<Vec<String>, Fa
     };
     let live = said["jobs"].as_array().into_iter().flatten().filter(is_here);
     Ok(live.filter_map(|job| job["id"].as_str().map(str::to_owned)).collect())
+}
+
+/// Refuses to move a branch under a job: it would go on from the old commit.
+pub(crate) fn refuse_live(cx: &Context, branch: &str) -> Result<(), Failure> {
+    let Some(worktree) = cx.repository()?.worktree_of(branch)? else { return Ok(()) };
+    let Some(job) = live_jobs(cx, &worktree.path)?.into_iter().next() else { return Ok(()) };
+    let message = format!("the job {} still works on '{}'", Foreign(&job), short(branch));
+    Err(Failure::could_not("live-job", message).hint(format!("'git worker wait {job}' waits for its end")))
 }
 
 /// Stops the jobs that still work in a worktree of ours.

@@ -65,16 +65,12 @@ impl Answer {
             onto_commit: state.base.clone(),
             proposal: state.proposal.clone(),
             name: (state.phase == Phase::Proposed).then(|| format!("refs/agent-merge/{}", state.slug)),
-            validated: None,
+            validated: state.validated,
             worktree: state.worktree.as_ref().map(|path| path.display().to_string()),
             reason: None,
             files: state.files.clone(),
             attempts: state.attempts.clone(),
         }
-    }
-
-    pub(crate) fn validated(self, validated: Validated) -> Answer {
-        Answer { validated: Some(validated), ..self }
     }
 
     pub(crate) fn because(self, reason: String) -> Answer {

@@ -7,12 +7,14 @@ use serde::Serialize;
 use shared::app::Context;
 use shared::exit::Status;
 use shared::failure::Failure;
+use shared::landing::Move;
 use shared::process::commit_tree;
 use shared::slug::Slug;
 
 use super::attempt::attempt_ref;
 use super::meant::Meant;
 use super::place::Place;
+use super::row::{Step, StepRow};
 use super::store::{BROKEN, Phase, State, Store, Work, id};
 use super::{agent, backup_ref, git_for, open_state, proposal_ref};
 
@@ -40,6 +42,12 @@ pub(crate) fn abort(cx: &Context, meant: Meant, work: Work) -> Result<Status, Fa
         state => Some(state?),
     };
     let backup = keep(cx, &store, state.as_ref())?;
+    if let Some(state) = &state
+        && let Some(new) = replayed(state)?
+    {
+        let (branch, reason) = (state.branch.clone(), format!("agent-merge: abort {}", store.slug()));
+        Move { branch, old: id(&state.tip)?, new, also: Vec::new(), reason }.take_back(cx)?;
+    }
     match state {
         Some(_) => store.clear()?,
         None => store.put_aside()?,
@@ -73,6 +81,9 @@ fn keep(cx: &Context, store: &Store, state: Option<&State>) -> Result<Option<Str
     let repository = cx.repository()?;
     let place = Place::find(cx, &store.worktree(), store.folder())?;
     let mut kept: Option<ObjectId> = repository.tip(&proposal_ref(slug))?;
+    if let Some(state) = state {
+        kept = kept.or(replayed(state)?);
+    }
     if let Some(place) = &place {
         agent::stop(cx, place.path())?;
         if place.is_laid()? {
@@ -104,6 +115,13 @@ fn keep(cx: &Context, store: &Store, state: Option<&State>) -> Result<Option<Str
         None => Place::forget(cx, &store.worktree(), store.folder())?,
     }
     Ok(backup.map(|(name, _)| name))
+}
+
+/// What a rebase came to that was ended as its branch was about to move.
+fn replayed(state: &State) -> Result<Option<ObjectId>, Failure> {
+    let is_open = |row: &StepRow| matches!(row.step, Step::Waiting | Step::Conflict);
+    let is_whole = state.work == Work::Rebase && !state.steps.iter().any(is_open);
+    Ok(is_whole.then(|| id(&state.ours)).transpose()?)
 }
 
 /// The refs of an attempt: its proposal and what each try left.

@@ -85,6 +85,31 @@ fn span(text: &str) -> Result<Duration, String> {
 }
 
 impl Means {
+    /// Says whether any of it was given.
+    pub(crate) fn is_given(&self) -> bool {
+        let Means {
+            no_rule,
+            rerere,
+            agent,
+            model,
+            attempts,
+            timeout,
+            budget_tokens,
+            max_files,
+            max_hunks,
+            unvalidated,
+        } = self;
+        let numbers = [attempts, max_files, max_hunks].iter().any(|number| number.is_some());
+        let texts = agent.is_some() || model.is_some();
+        !no_rule.is_empty()
+            || *rerere
+            || *unvalidated
+            || numbers
+            || texts
+            || timeout.is_some()
+            || budget_tokens.is_some()
+    }
+
     pub(crate) fn load(&self, cx: &Context) -> Result<How, Failure> {
         let config = cx.config()?;
         let number = |given: Option<usize>, key: &str| -> Result<usize, Failure> {
@@ -270,9 +295,9 @@ fn preview(cx: &Context, how: &How, mut state: State, question: Question) -> Res
 fn end(mut attempt: Attempt<'_>, solved: Solved) -> Result<Status, Failure> {
     match solved {
         Solved::Yes { tree, validated, jobs } => {
+            attempt.state.validated = Some(validated);
             propose(&mut attempt, tree, &jobs)?;
-            let answer = Answer::of(&attempt.state, Outcome::Proposed).validated(validated);
-            attempt.cx.output.answer(&answer)?;
+            attempt.cx.output.answer(&Answer::of(&attempt.state, Outcome::Proposed))?;
             Ok(Status::Done)
         }
         Solved::No(reason) => {

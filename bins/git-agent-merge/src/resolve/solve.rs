@@ -15,6 +15,7 @@ use shared::process::{self, Git};
 use super::account::{How, is_telling};
 use super::conflicted::Conflicted;
 use super::rules::{self, Rule};
+use crate::quarantine::quoted;
 
 /// How long a merge by structure may take, for one file.
 const STRUCTURAL: Duration = Duration::from_secs(20);
@@ -111,7 +112,7 @@ impl Rules {
             remembered(cx, git, tree, files)?;
         }
         if self.on.contains(&Rule::Structural)
-            && let Some(program) = process::find(MERGIRAF, cx.repository()?.work_tree())
+            && let Some(program) = process::find_trusted(MERGIRAF, None)
         {
             for file in files.iter_mut().filter(|file| !file.is_solved()) {
                 structural(git, &program, file)?;
@@ -214,7 +215,7 @@ fn remembered(cx: &Context, git: &Git, tree: ObjectId, files: &mut [Conflicted])
     own.run(["init", "-q", "--template=", &format!("--object-format={format}")])?;
     copy_memory(&memory, &folder.path().join(".git/rr-cache"))?;
     let objects = cx.repository()?.common_dir().join("objects");
-    let own = own.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", objects).setting("rerere.enabled=true");
+    let own = own.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", quoted(&objects)).setting("rerere.enabled=true");
     let own = own.setting("rerere.autoUpdate=false");
     for (n, file) in files.iter_mut().enumerate().filter(|(_, file)| !file.is_solved() && file.text.is_some()) {
         // By a name of ours: what git remembers goes by the hunks alone.

@@ -14,6 +14,7 @@ use shared::failure::Failure;
 use shared::folders;
 use shared::slug::Slug;
 
+use super::attempt::Validated;
 use super::meant::Meant;
 use super::row::{AttemptRow, FileRow, StepRow};
 use crate::names::short;
@@ -70,6 +71,9 @@ pub(crate) struct State {
     pub(crate) attempts: Vec<AttemptRow>,
     /// The commit that is proposed.
     pub(crate) proposal: Option<String>,
+    /// What the checks said of the proposal.
+    #[serde(default)]
+    pub(crate) validated: Option<Validated>,
     /// Of a rebase: its commits, the first first.
     #[serde(default)]
     pub(crate) steps: Vec<StepRow>,
@@ -95,6 +99,7 @@ impl State {
             files: Vec::new(),
             attempts: Vec::new(),
             proposal: None,
+            validated: None,
             steps: Vec::new(),
         }
     }
