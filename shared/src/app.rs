@@ -5,7 +5,7 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -83,6 +83,15 @@ impl Context {
         Ok(repository)
     }
 
+    /// Looks at the repository's settings again, once somebody has worked in it who may have changed them.
+    ///
+    /// # Errors
+    /// As [`Context::repository`].
+    pub fn refuse_new_commands(&self) -> Result<(), Failure> {
+        let repository = Repository::open(&self.folder)?;
+        Ok(Config::load(Some(&repository))?.refuse_untrusted_git()?)
+    }
+
     /// Returns the repository to a caller that starts nothing in it: one that shows settings or records.
     ///
     /// # Errors
@@ -125,6 +134,18 @@ impl Context {
             self.output.warn(format!("{}: '{}' {how}; ignored", entry.origin, entry.key));
         }
         Ok(self.config.get_or_init(|| config))
+    }
+
+    /// Returns where the worktree of this name goes, as `task.worktree-dir` says.
+    ///
+    /// # Errors
+    /// As [`Context::repository`] and [`Context::config`].
+    pub fn worktree_path(&self, slug: &str) -> Result<PathBuf, Failure> {
+        let repository = self.repository()?;
+        let template = self.config()?.text("task.worktree-dir")?.unwrap_or_default();
+        let path = template.replace("{repo}", &repository.name()).replace("{slug}", slug);
+        let start = repository.main_worktree().unwrap_or_else(|| repository.common_dir().to_owned());
+        Ok(plain(&start.join(path)))
     }
 
     /// Returns git for the whole repository: refs, objects, worktree administration; no worktree, no index.
@@ -266,6 +287,33 @@ fn answer_clap(error: &clap::Error, output: &Output) -> Result<Status, Failure> 
 fn colours_help() -> bool {
     use std::io::IsTerminal;
     io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// Takes `.` and `..` out by name; the path is not there yet, so nothing can be asked.
+pub fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::CurDir => {}
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => plain.push(part),
+        }
+    }
+    plain
+}
+
+/// Completes the name of a local branch; silent wherever there is none.
+pub fn complete_branch(current: &OsStr) -> Vec<CompletionCandidate> {
+    let find = || {
+        let repository = Repository::open(&env::current_dir().ok()?).ok()?;
+        let refs = repository.gix.references().ok()?;
+        let names = refs.local_branches().ok()?.flatten().map(|branch| branch.name().shorten().to_string());
+        let fitting = names.filter(|name| name.starts_with(&*current.to_string_lossy()));
+        Some(fitting.map(CompletionCandidate::new).collect())
+    };
+    find().unwrap_or_default()
 }
 
 /// Completes the name of an open task of the repository at hand; silent wherever there is none.

@@ -1,12 +1,18 @@
-//! What the programs share: settings, records, outside hands and the frame of a program.
+//! What the programs share: settings, records, outside hands, the frame of a program, and what several of them do.
 //!
-//! The arrows point down only: frame (`app` `hooks` `landing` `output` `failure`), meaning (`config` `own_folder` `registry`),
-//! hands (`durable` `process` `repository`), words (`slug` `clock` `exit` `folders` `refusal`).
+//! The arrows point down only: deeds (`ground` `hooks` `jobs` `landing` `quarantine` `validation`), frame (`app` `failure`
+//! `output`), meaning (`config` `own_folder` `registry`), hands (`durable` `process` `repository`), words (`clock` `exit`
+//! `folders` `refusal` `slug`).
+
+pub mod ground;
+pub mod hooks;
+pub mod jobs;
+pub mod landing;
+pub mod quarantine;
+pub mod validation;
 
 pub mod app;
 pub mod failure;
-pub mod hooks;
-pub mod landing;
 pub mod output;
 
 pub mod config;

@@ -6,6 +6,8 @@ use serde::Serialize;
 use shared::app::Context;
 use shared::exit::Status;
 use shared::failure::Failure;
+use shared::ground::Ground;
+use shared::jobs;
 use shared::landing::{Checkout, Landed, Move};
 use shared::output::{Foreign, escape};
 
@@ -94,7 +96,7 @@ pub(crate) fn accept(cx: &Context, args: AcceptArgs) -> Result<Status, Failure> 
             format!("'git agent-merge reject {}' keeps it under refs/backup/, 'resolve' begins anew", state.called());
         return Err(Failure::could_not("moved", message).hint(hint));
     }
-    resolve::agent::refuse_live(cx, &state.branch)?;
+    jobs::refuse_live(cx, &state.branch)?;
     let old = id(&state.tip)?;
     let backup = backup_ref(&slug);
     let mut also = vec![format!("create {backup} {old}"), format!("delete {name} {commit}")];
@@ -125,7 +127,7 @@ pub(crate) fn accept(cx: &Context, args: AcceptArgs) -> Result<Status, Failure> 
         // It is still there if the end of 'resolve' was cut short; all of it is in the commit.
         match Place::find(cx, &store.worktree(), store.folder())? {
             Some(place) => place.discard(cx)?,
-            None => Place::forget(cx, &store.worktree(), store.folder())?,
+            None => Ground::forget(cx, &store.worktree(), store.folder())?,
         }
         store.clear()?;
     }

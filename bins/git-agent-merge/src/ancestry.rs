@@ -8,7 +8,7 @@ use gix::objs::CommitRefIter;
 use gix::odb::loose;
 use shared::repository::Repository;
 
-use crate::quarantine::Quarantine;
+use shared::quarantine::Quarantine;
 
 /// A branch that is further ahead than this is left to git.
 const STEPS: usize = 64;

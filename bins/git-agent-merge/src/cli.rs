@@ -5,7 +5,6 @@ use std::ffi::OsStr;
 use clap::{Parser, Subcommand};
 use clap_complete::CompletionCandidate;
 use shared::app::{self, Global};
-use shared::repository::Repository;
 
 use crate::{accept, check, hook, order, rebase, resolve, train};
 
@@ -37,13 +36,5 @@ pub(crate) enum Command {
 
 /// Completes the name of an open task or a local branch; silent wherever there is none.
 pub(crate) fn complete_name(current: &OsStr) -> Vec<CompletionCandidate> {
-    let find = || {
-        let repository = Repository::open(&std::env::current_dir().ok()?).ok()?;
-        let refs = repository.gix.references().ok()?;
-        let names = refs.local_branches().ok()?.flatten().map(|branch| branch.name().shorten().to_string());
-        let fitting = names.filter(|name| name.starts_with(&*current.to_string_lossy()));
-        Some(fitting.map(CompletionCandidate::new).collect())
-    };
-    let branches: Vec<CompletionCandidate> = find().unwrap_or_default();
-    app::complete_task(current).into_iter().chain(branches).collect()
+    app::complete_task(current).into_iter().chain(app::complete_branch(current)).collect()
 }

@@ -17,7 +17,6 @@ mod oracle;
 mod order;
 mod overlap;
 mod page;
-mod quarantine;
 mod rebase;
 mod resolve;
 mod rules;

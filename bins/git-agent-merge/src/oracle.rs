@@ -23,8 +23,8 @@ use crate::conflict::{self, Conflict, Kind};
 use crate::hunks::{self, Hunk};
 use crate::names::Base;
 use crate::overlap::{self, Changes};
-use crate::quarantine::Quarantine;
 use crate::{ancestry, rules};
+use shared::quarantine::Quarantine;
 
 /// So many trees are compared with the base by one git; fewer are compared here.
 const MANY: usize = 8;

@@ -18,7 +18,7 @@ use shared::process::Git;
 use shared::repository::Repository;
 
 use crate::cache::{Cache, Key};
-use crate::quarantine::Quarantine;
+use shared::quarantine::Quarantine;
 
 /// The oldest git that can merge trees in one batch and take its attributes from a commit.
 const OLDEST: (u32, u32) = (2, 45);

@@ -13,7 +13,7 @@ use shared::repository::Worktree;
 
 use crate::ancestry;
 use crate::names::Side;
-use crate::quarantine::Quarantine;
+use shared::quarantine::Quarantine;
 
 /// More at once only wait for the disk.
 const MOST_AT_ONCE: usize = 4;

@@ -17,8 +17,8 @@ use crate::answer::{Answer, BaseRow, Verdict};
 use crate::batch::{self, Question};
 use crate::cache::{Cache, Key};
 use crate::names::{self, Base, Side};
-use crate::quarantine::Quarantine;
 use crate::{check, forecast, oracle, rules};
+use shared::quarantine::Quarantine;
 
 /// So many lines are read before they are answered.
 const CHUNK: usize = 500;

@@ -17,7 +17,8 @@ use shared::repository::Repository;
 use shared::{clock, refusal::Refusal};
 
 use crate::fields::short_name;
-use crate::{brief, jobs, worktree};
+use crate::{brief, worktree};
+use shared::jobs;
 
 /// A lock of git that is older than this and held by nobody was left behind.
 const STALE_LOCK: Duration = Duration::from_secs(600);

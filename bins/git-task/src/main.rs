@@ -10,7 +10,6 @@ mod drop;
 mod edit;
 mod fields;
 mod init;
-mod jobs;
 mod list;
 mod log;
 mod modules;

@@ -13,7 +13,8 @@ use shared::process::Git;
 use shared::registry::Task;
 use shared::repository::Worktree;
 
-use crate::{jobs, modules};
+use crate::modules;
+use shared::jobs;
 
 /// One thing that would be lost, or that stands in the way of knowing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -15,8 +15,8 @@ use shared::registry::{State, Task, Tasks};
 use shared::repository::Repository;
 
 use crate::fields::short_name;
-use crate::jobs::{self, Job};
 use crate::{list, proof, worktree};
+use shared::jobs::{self, Job};
 
 /// Show where the open tasks stand: worktree, job, verdict, ahead and behind
 #[derive(Debug, clap::Args)]

@@ -12,6 +12,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::program;
 
@@ -227,7 +228,23 @@ impl Git {
     /// # Errors
     /// When git cannot be started.
     pub fn ask_with<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>, input: &[u8]) -> Result<Done> {
+        self.ask_bounded(arguments, input, &[])
+    }
+
+    /// Runs git like [`Git::ask_with`], and bounds what it may take before it gets to see the input.
+    ///
+    /// # Errors
+    /// When git cannot be started or bounded.
+    pub fn ask_bounded<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+        input: &[u8],
+        bounds: &[(Resource, u64)],
+    ) -> Result<Done> {
         let mut child = self.start(arguments)?;
+        for (resource, most) in bounds {
+            bound(&mut child, *resource, *most)?;
+        }
         let mut stdin = child.stdin.take().context("git has no standard input")?;
         let output = thread::scope(|scope| {
             // Beside the reading, so that neither waits for the other's full pipe.
@@ -266,6 +283,16 @@ impl Git {
             _ => bail!("git says its version is '{text}'"),
         }
     }
+}
+
+fn bound(child: &mut Child, resource: Resource, most: u64) -> Result<()> {
+    let limit = Rlimit { current: Some(most), maximum: Some(most) };
+    let done = prlimit(Some(Pid::from_child(child)), resource, limit).map(drop);
+    if done.is_err() {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    done.context("cannot bound what git may take")
 }
 
 fn done(output: Output) -> Done {

@@ -9,5 +9,5 @@ mod tree;
 pub use bounded::run_within;
 pub use commits::{commit_tree, copy_commit};
 pub use git::{Done, Git, Hooks, LOCAL_ENVIRONMENT};
-pub use program::{Told, command, find, find_trusted, keep_out, scrub, suite_program, told};
+pub use program::{Told, command, find, find_trusted, is_executable, keep_out, scrub, suite_program, told};
 pub use tree::{Identity, boot_id, descendants, end, in_group, marked};

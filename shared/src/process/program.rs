@@ -91,7 +91,8 @@ fn is_below(folder: &Path, root: &Path) -> bool {
     folder.starts_with(root) || folder.canonicalize().is_ok_and(|real| real.starts_with(root))
 }
 
-fn is_executable(path: &Path) -> bool {
+/// Says whether this is a file that can be started.
+pub fn is_executable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     path.metadata().is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0)
 }

@@ -15,8 +15,8 @@ use shared::process::Git;
 use super::Mode;
 use crate::batch::{self, Question, Reply};
 use crate::names::{self, Base, Side, short};
-use crate::quarantine::Quarantine;
 use crate::{conflict, overlap};
+use shared::quarantine::Quarantine;
 
 /// As many conflicted paths are named.
 const MOST_PATHS: usize = 5;

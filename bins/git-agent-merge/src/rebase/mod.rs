@@ -10,13 +10,13 @@ use gix::ObjectId;
 use shared::app::Context;
 use shared::exit::Status;
 use shared::failure::Failure;
+use shared::jobs;
 use shared::landing::{Landed, Move};
 use shared::process::{Git, copy_commit};
 use shared::slug::Slug;
 
 use crate::batch::Question;
 use crate::names::{self, short};
-use crate::quarantine::Quarantine;
 use crate::resolve::attempt::{self, Attempt, How, Solved};
 use crate::resolve::conflicted::{self, Merged};
 use crate::resolve::meant::Meant;
@@ -28,6 +28,7 @@ use crate::resolve::verify::Who;
 use crate::resolve::{self, Means, agent, backup_ref, git_for};
 use crate::rules::refuse_old_git;
 use answer::{Answer, Outcome};
+use shared::quarantine::Quarantine;
 
 /// Replay a branch's commits on its base, in memory as far as nothing conflicts
 ///
@@ -93,7 +94,7 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     if args.dry_run {
         return preview(cx, state);
     }
-    agent::refuse_live(cx, &state.branch)?;
+    jobs::refuse_live(cx, &state.branch)?;
     let store = Store::open(cx, &slug)?;
     if let Some(old) = store.load()? {
         let called = old.called();

@@ -11,14 +11,13 @@ use gix::ObjectId;
 use serde_json::Value;
 use shared::app::Context;
 use shared::failure::Failure;
-use shared::output::Foreign;
+use shared::jobs;
 use shared::own_folder;
 use shared::process::{self, Git};
 use shared::slug::Slug;
 
 use super::conflicted::Conflicted;
 use super::report;
-use crate::names::short;
 
 /// What git-worker is given beside the agent's own time to start and end it.
 const GRACE: Duration = Duration::from_secs(120);
@@ -296,33 +295,9 @@ pub(crate) fn name(slug: &Slug) -> String {
     format!("{}{TAIL}", head.trim_end_matches('-'))
 }
 
-/// Names the jobs that still work in a worktree.
-pub(crate) fn live_jobs(cx: &Context, worktree: &Path) -> Result<Vec<String>, Failure> {
-    let Some(program) = process::suite_program("git-worker") else { return Ok(Vec::new()) };
-    let mut command = process::command(program);
-    process::scrub(&mut command).args(["list", "--all", "--json"]).current_dir(cx.folder());
-    let listed = command.output().context("cannot start git-worker")?;
-    let said: Value = serde_json::from_slice(&listed.stdout).unwrap_or_default();
-    let real = worktree.canonicalize().unwrap_or_else(|_| worktree.to_owned());
-    let is_here = |job: &&Value| {
-        let place = Path::new(job["worktree"].as_str().unwrap_or_default());
-        (place == worktree || place == real) && job["terminal"].as_bool() == Some(false)
-    };
-    let live = said["jobs"].as_array().into_iter().flatten().filter(is_here);
-    Ok(live.filter_map(|job| job["id"].as_str().map(str::to_owned)).collect())
-}
-
-/// Refuses to move a branch under a job: it would go on from the old commit.
-pub(crate) fn refuse_live(cx: &Context, branch: &str) -> Result<(), Failure> {
-    let Some(worktree) = cx.repository()?.worktree_of(branch)? else { return Ok(()) };
-    let Some(job) = live_jobs(cx, &worktree.path)?.into_iter().next() else { return Ok(()) };
-    let message = format!("the job {} still works on '{}'", Foreign(&job), short(branch));
-    Err(Failure::could_not("live-job", message).hint(format!("'git worker wait {job}' waits for its end")))
-}
-
 /// Stops the jobs that still work in a worktree of ours.
 pub(crate) fn stop(cx: &Context, worktree: &Path) -> Result<(), Failure> {
-    for id in live_jobs(cx, worktree)? {
+    for id in jobs::live_in(cx, worktree)? {
         let Some(program) = process::suite_program("git-worker") else { return Ok(()) };
         let mut command = process::command(program);
         process::scrub(&mut command).args(["stop", "--quiet", &id]).current_dir(cx.folder());

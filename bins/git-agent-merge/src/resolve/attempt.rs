@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use gix::ObjectId;
-use shared::app::{Context, Global};
+use shared::app::Context;
 use shared::failure::Failure;
 use shared::output::Foreign;
 use shared::process::{self, Git, commit_tree};
@@ -19,7 +19,8 @@ use super::store::{State, Store, Work, id};
 use super::text::Labels;
 use super::verify::{self, Checked, Who};
 use crate::batch::Question;
-use crate::validation::{self, CheckRow, Verdict};
+use crate::validation::{self, Verdict};
+use shared::validation::CheckRow;
 
 /// How much of a command's output is told.
 const TAIL: usize = 600;
@@ -181,7 +182,7 @@ impl Attempt<'_> {
                 return Ok(Solved::No(format!("no agent could be asked: {}", ran.problem.unwrap_or_default())));
             }
             agent::stop(self.cx, place.path())?;
-            self.look_at_the_settings_again()?;
+            self.cx.refuse_new_commands()?;
             if !place.is_there() {
                 let problem = "the worktree has gone, or something else is in its place".to_owned();
                 self.state.attempts.push(AttemptRow {
@@ -233,12 +234,6 @@ impl Attempt<'_> {
             self.store.save(&self.state)?;
         }
         Ok(Solved::No(format!("no attempt could be accepted: {}", problems.join("; "))))
-    }
-
-    /// An agent may have named a command in git's configuration, which reading the worktree would run.
-    fn look_at_the_settings_again(&self) -> Result<(), Failure> {
-        let folder = vec![self.cx.folder().to_owned()];
-        Context::open(&Global { directory: folder, quiet: true, ..Global::default() })?.repository().map(drop)
     }
 
     fn note_problems(&mut self, problems: &[String]) {

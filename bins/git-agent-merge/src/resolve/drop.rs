@@ -7,6 +7,7 @@ use serde::Serialize;
 use shared::app::Context;
 use shared::exit::Status;
 use shared::failure::Failure;
+use shared::ground::Ground;
 use shared::landing::Move;
 use shared::process::commit_tree;
 use shared::slug::Slug;
@@ -112,7 +113,7 @@ fn keep(cx: &Context, store: &Store, state: Option<&State>) -> Result<Option<Str
     }
     match place {
         Some(place) => place.remove(cx)?,
-        None => Place::forget(cx, &store.worktree(), store.folder())?,
+        None => Ground::forget(cx, &store.worktree(), store.folder())?,
     }
     Ok(backup.map(|(name, _)| name))
 }

@@ -32,7 +32,6 @@ use shared::slug::Slug;
 
 use crate::batch::Question;
 use crate::names::{self, Side};
-use crate::quarantine::Quarantine;
 use crate::rules::refuse_old_git;
 pub(crate) use agent::Asked;
 pub(crate) use answer::{Answer, Outcome};
@@ -41,6 +40,7 @@ use conflicted::Merged;
 use meant::Meant;
 use place::Place;
 use rules::Rule;
+use shared::quarantine::Quarantine;
 use solve::Rules;
 use store::{Phase, State, Store, Work, id};
 use verify::Who;

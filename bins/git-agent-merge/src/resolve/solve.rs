@@ -15,7 +15,7 @@ use shared::process::{self, Git};
 use super::account::{How, is_telling};
 use super::conflicted::Conflicted;
 use super::rules::{self, Rule};
-use crate::quarantine::quoted;
+use shared::quarantine::quoted;
 
 /// How long a merge by structure may take, for one file.
 const STRUCTURAL: Duration = Duration::from_secs(20);

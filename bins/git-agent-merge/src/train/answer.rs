@@ -9,7 +9,9 @@ use shared::output::Foreign;
 use crate::conflict::{Conflict, Kind};
 use crate::names::short;
 use crate::resolve::attempt::Validated;
-use crate::validation::{CheckRow, Red};
+use shared::validation::CheckRow;
+
+use crate::validation::Red;
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Answer {

@@ -20,10 +20,10 @@ use self::couple::{Fate, Point, Train};
 use self::member::Order;
 use self::prove::{Prover, first_bad};
 use crate::names::{self, Base, short};
-use crate::quarantine::Quarantine;
 use crate::resolve::attempt::Validated;
 use crate::resolve::git_for;
 use crate::validation::Verdict;
+use shared::quarantine::Quarantine;
 
 /// Merge branches on top of each other, and find out which of them are good together
 ///

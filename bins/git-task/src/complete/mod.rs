@@ -22,7 +22,8 @@ use shared::output::Foreign;
 use shared::registry::{State, Task};
 
 use crate::fields::{self, short_name};
-use crate::{jobs, list, proof, worktree};
+use crate::{list, proof, worktree};
+use shared::jobs;
 
 /// How often a base that moves meanwhile is tried again.
 const TRIES: u32 = 5;

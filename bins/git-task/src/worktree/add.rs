@@ -1,12 +1,12 @@
 //! `git task worktree add`: a branch and a filled worktree for a task.
 
 use std::fmt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use gix::ObjectId;
 use serde::Serialize;
-use shared::app::Context;
+use shared::app::{self, Context};
 use shared::exit::Status;
 use shared::failure::Failure;
 use shared::process;
@@ -36,6 +36,8 @@ struct Plan {
     base: Base,
     branch: String,
     start: ObjectId,
+    /// The commit of the base that the branch starts from; the branch may have work on top of it already.
+    from: ObjectId,
     path: PathBuf,
     made: Made,
 }
@@ -70,7 +72,7 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     cx.output.answer(&Answer {
         task: plan.task.slug.to_string(),
         branch: plan.branch,
-        base: Base { commit: Some(plan.start.to_string()), ..plan.base },
+        base: Base { commit: Some(plan.from.to_string()), ..plan.base },
         worktree: plan.path,
         hydrate,
     })?;
@@ -99,8 +101,8 @@ fn plan(cx: &Context, repository: &Repository, args: &Args) -> Result<Plan, Fail
     let existing = repository.worktree_of(&branch)?;
     let path = match (&args.path, &existing) {
         (_, Some(worktree)) => worktree.path.clone(),
-        (Some(path), None) => plain(&cx.folder().join(path)),
-        (None, None) => configured_path(cx, repository, &task)?,
+        (Some(path), None) => app::plain(&cx.folder().join(path)),
+        (None, None) => cx.worktree_path(task.slug.as_str())?,
     };
     let tip = repository.tip(&branch)?;
     let made = match (&existing, tip) {
@@ -120,7 +122,17 @@ fn plan(cx: &Context, repository: &Repository, args: &Args) -> Result<Plan, Fail
                 .hint("'git task edit <task> --base <branch>' names another")
         })?,
     };
-    Ok(Plan { task, base, branch, start, path, made })
+    let from = match (tip, repository.tip(&base.name)?) {
+        (Some(tip), Some(base)) => fork(cx, tip, base)?.unwrap_or(tip),
+        (Some(_) | None, _) => start,
+    };
+    Ok(Plan { task, base, branch, start, from, path, made })
+}
+
+/// Returns where two commits part, the newest place if there are several.
+fn fork(cx: &Context, one: ObjectId, other: ObjectId) -> Result<Option<ObjectId>, Failure> {
+    let found = cx.git()?.reading().ask(["merge-base", &one.to_string(), &other.to_string()])?;
+    Ok(ObjectId::from_hex(found.text().as_bytes()).ok().filter(|_| found.code == 0))
 }
 
 /// A worktree of the task's branch is the task's if no other place is recorded.
@@ -177,7 +189,7 @@ fn record(cx: &Context, plan: &Plan) -> Result<(), Failure> {
         |tasks| {
             let task = tasks.by_id_mut(&plan.task.id).context("the task was removed meanwhile")?;
             task.branch = Some(plan.branch.clone());
-            task.base = Some(Base { commit: Some(plan.start.to_string()), ..plan.base.clone() });
+            task.base = Some(Base { commit: Some(plan.from.to_string()), ..plan.base.clone() });
             task.worktree = Some(path.to_owned());
             if matches!(task.status, State::Planned | State::Ready) {
                 task.status = State::Active;
@@ -215,26 +227,4 @@ fn fill(cx: &Context, repository: &Repository, path: &Path) -> Result<Option<ser
     let reason = reason.map(|words| format!(": {words}")).unwrap_or_default();
     let message = format!("the worktree '{}' is made but not filled{reason}", path.display());
     Err(Failure::could_not("hydrate", message).hint(format!("'git -C {} hydrate' goes on with it", path.display())))
-}
-
-fn configured_path(cx: &Context, repository: &Repository, task: &Task) -> Result<PathBuf, Failure> {
-    let template = cx.config()?.text("task.worktree-dir")?.unwrap_or_default();
-    let path = template.replace("{repo}", &repository.name()).replace("{slug}", task.slug.as_str());
-    let start = repository.main_worktree().unwrap_or_else(|| repository.common_dir().to_owned());
-    Ok(plain(&start.join(path)))
-}
-
-/// Takes `.` and `..` out by name; the path is not there yet, so nothing can be asked.
-fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir => {
-                plain.pop();
-            }
-            Component::CurDir => {}
-            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => plain.push(part),
-        }
-    }
-    plain
 }

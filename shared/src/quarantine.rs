@@ -8,11 +8,11 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::app::Context;
+use crate::durable::{self, Lock};
+use crate::failure::Failure;
+use crate::process::Git;
 use anyhow::{Context as _, Result};
-use shared::app::Context;
-use shared::durable::{self, Lock};
-use shared::failure::Failure;
-use shared::process::Git;
 use tempfile::TempDir;
 
 const PREFIX: &str = "codex-agents-merge-";
@@ -20,14 +20,17 @@ const LOCK: &str = "lock";
 
 /// The folder, held until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Quarantine {
+pub struct Quarantine {
     folder: TempDir,
     _lock: Lock,
 }
 
 impl Quarantine {
     /// Makes one, after removing those that killed runs left.
-    pub(crate) fn new() -> Result<Quarantine> {
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn new() -> Result<Quarantine> {
         let parent = parent();
         sweep(&parent);
         let folder = tempfile::Builder::new()
@@ -44,17 +47,20 @@ impl Quarantine {
     }
 
     /// Returns the folder, for other files that are to go with it.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// Returns the folder of the objects.
-    pub(crate) fn objects(&self) -> PathBuf {
+    pub fn objects(&self) -> PathBuf {
         self.folder.path().join("objects")
     }
 
     /// Makes a git write its objects here.
-    pub(crate) fn hold(&self, cx: &Context, git: Git) -> Result<Git, Failure> {
+    ///
+    /// # Errors
+    /// As [`Context::repository`].
+    pub fn hold(&self, cx: &Context, git: Git) -> Result<Git, Failure> {
         let objects = cx.repository()?.common_dir().join("objects");
         let git = git.env("GIT_OBJECT_DIRECTORY", self.objects());
         Ok(git.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", quoted(&objects)))
@@ -62,7 +68,7 @@ impl Quarantine {
 }
 
 /// A path with a colon would read as two; git takes it in double quotes, escaped as in C.
-pub(crate) fn quoted(path: &Path) -> OsString {
+pub fn quoted(path: &Path) -> OsString {
     let bytes = path.as_os_str().as_encoded_bytes();
     if !bytes.iter().any(|byte| matches!(byte, b':' | b'"')) {
         return path.as_os_str().to_owned();
