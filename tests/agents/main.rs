@@ -7,6 +7,7 @@
 mod agent;
 mod api;
 mod ask;
+mod attempts;
 mod confined;
 mod faults;
 mod hangs;

@@ -143,8 +143,26 @@ fn lines() -> Vec<(&'static str, Vec<&'static str>)> {
         ("git-agent-merge", vec!["train", "other", "--onto", "main"]),
         ("git-agent-merge", vec!["train", "other", "--onto", "main", "--validate", "--land"]),
         ("git-agent-merge", vec!["hook", "pre-push"]),
+        ("git-bo4", vec!["list"]),
+        ("git-bo4", vec!["new", "-n", "--prompt", "x"]),
+        ("git-bo4", vec!["new", "--prompt", "x", "--lane", "/bin/true:2"]),
+        ("git-bo4", vec!["new", "--prompt", "x", "--backend", "command"]),
+        ("git-bo4", vec!["run", "--prompt", "y", "--lane", "/bin/true", "--timeout", "20s"]),
+        ("git-bo4", vec!["watch", "--timeout", "20s"]),
+        ("git-bo4", vec!["status"]),
+        ("git-bo4", vec!["show"]),
+        ("git-bo4", vec!["diff"]),
+        ("git-bo4", vec!["export"]),
+        ("git-bo4", vec!["branch"]),
+        ("git-bo4", vec!["apply", "--variant", "1"]),
+        ("git-bo4", vec!["review"]),
+        ("git-bo4", vec!["report"]),
+        ("git-bo4", vec!["pick", "--variant", "1"]),
+        ("git-bo4", vec!["graft", "--from", "1", "--onto", "main", "--paths", "a.txt"]),
+        ("git-bo4", vec!["retry"]),
+        ("git-bo4", vec!["gc", "--older-than", "0s"]),
     ];
-    for program in ["git-task", "git-hydrate", "git-worker", "git-validate", "git-agent-merge"] {
+    for program in ["git-task", "git-hydrate", "git-worker", "git-validate", "git-agent-merge", "git-bo4"] {
         lines.push((program, vec!["--help"]));
         lines.push((program, vec!["--version"]));
     }
@@ -219,9 +237,12 @@ fn what_git_refuses_is_refused_in_its_words() {
     let reftable = room.path().join("reftable");
     let made = room.run_in(room.path(), "git", &["init", "-q", "--ref-format=reftable", "reftable"]);
     if made.code == 0 {
-        for (program, arguments) in
-            [("git-task", &["list"][..]), ("git-validate", &["show"]), ("git-agent-merge", &["check"])]
-        {
+        for (program, arguments) in [
+            ("git-task", &["list"][..]),
+            ("git-validate", &["show"]),
+            ("git-agent-merge", &["check"]),
+            ("git-bo4", &["list"]),
+        ] {
             room.run_in(&reftable, program, arguments).exits(128).warns("reftable");
         }
     } else {

@@ -12,10 +12,12 @@ always the same way.  Python 3.11 standard library only.
   anthropic  POST .../messages, .../messages/count_tokens       claude
   gemini     POST .../models/M:generateContent,
              :streamGenerateContent, :countTokens               gemini
+  cloud      .../wham/... and .../api/codex/...  (see cloud.py) codex cloud
 
 USE
   server.py --script S.toml [--port 0] [--port-file F] [--log F.jsonl]
-            [--quiet] [--with-parent] [--raise-loopback]
+            [--cloud C.toml] [--quiet] [--with-parent]
+            [--raise-loopback]
   The port is printed as `READY http://127.0.0.1:PORT` and written to
   --port-file (whole or not at all).  SIGTERM and SIGINT end the server, 0;
   with --with-parent it also ends when the process that started it does, and
@@ -148,7 +150,7 @@ class Script:
     def __init__(self, data):
         if not isinstance(data, dict):
             raise ScriptError("the script is not a table")
-        bad = set(data) - {"server", "turns", "scenarios", "route", "note"}
+        bad = set(data) - {"server", "turns", "scenarios", "route", "note", "cloud"}
         if bad:
             raise ScriptError(f"unknown key at the top: {sorted(bad)}")
         self.server = data.get("server") or {}
@@ -187,9 +189,10 @@ class Script:
 # ------------------------------------------------------------------- state
 
 class State:
-    def __init__(self, script, log_path=None):
+    def __init__(self, script, log_path=None, cloud=None):
         self.lock = threading.Lock()
         self.script = script
+        self.cloud = cloud
         self.log_path = log_path
         self.log_file = open(log_path, "a", buffering=1, encoding="utf-8") if log_path else None
         self.gates = {}
@@ -1160,13 +1163,19 @@ class Handler(BaseHTTPRequestHandler):
         if api is None:
             with st.lock:
                 k = f"{self.command} {path}"
-                name = "models" if path.endswith("/models") else "other"
+                name = "cloud" if st.cloud is not None and st.cloud.owns(path) else "models" if path.endswith("/models") else "other"
                 st.by_api[name] = st.by_api.get(name, 0) + 1
                 if name == "other":
                     st.unknown[k] = st.unknown.get(k, 0) + 1
             st.log(ev="request", n=rec["n"], method=self.command, path=self.path, api=name, headers=shown,
                    body=raw[:4000].decode("utf-8", "replace"))
             rec["api"] = name
+            if name == "cloud":
+                status, obj, hdrs = st.cloud.handle(self.command, path, query, raw, headers, self)
+                rec["status"] = status
+                if status:
+                    self.send_json(status, obj, hdrs)
+                return
             if name == "models":
                 m = str(script.get("model", "scripted"))
                 rec["status"] = 200
@@ -1361,6 +1370,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_json(200, data, [("Content-Type", "application/x-ndjson")])
         elif what == "reset":
             st.reset()
+            if st.cloud is not None:
+                st.cloud.reset()
             self.send_json(200, {"ok": True})
         elif what.startswith("release/"):
             st.gate(what.split("/", 1)[1]).set()
@@ -1392,9 +1403,9 @@ class Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-def make_server(script, port=0, log_path=None, quiet=True):
+def make_server(script, port=0, log_path=None, cloud=None, quiet=True):
     """A server, not yet serving; for use inside a Python test."""
-    state = State(script, log_path)
+    state = State(script, log_path, cloud)
     h = type("BoundHandler", (Handler,), {"state": state, "quiet": quiet})
     s = Server(("127.0.0.1", port), h)
     s.state = state
@@ -1410,6 +1421,7 @@ def raise_loopback():
 def main(argv=None):
     ap = argparse.ArgumentParser(description="Scripted model server on 127.0.0.1 (see the top of this file).")
     ap.add_argument("--script", help="TOML or JSON script (none: every answer is 'Done.')")
+    ap.add_argument("--cloud", help="TOML or JSON script of the Codex Cloud backend (cloud.py)")
     ap.add_argument("--port", type=int, default=0)
     ap.add_argument("--port-file")
     ap.add_argument("--log")
@@ -1420,6 +1432,11 @@ def main(argv=None):
     a = ap.parse_args(argv)
     try:
         script = Script.load(a.script)
+        cloud = None
+        if a.cloud:
+            sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+            import cloud as cloud_mod
+            cloud = cloud_mod.Cloud.load(a.cloud)
     except (ScriptError, OSError, ValueError) as e:
         print(f"server.py: {e}", file=sys.stderr)
         return 2
@@ -1428,7 +1445,7 @@ def main(argv=None):
         return 0
     if a.raise_loopback:
         raise_loopback()
-    srv = make_server(script, a.port, a.log, a.quiet)
+    srv = make_server(script, a.port, a.log, cloud, a.quiet)
     port = srv.server_address[1]
 
     def stop(*_):
