@@ -164,6 +164,9 @@ fn new_returns_at_once_and_its_end_is_watched() {
     assert_eq!((&line["run"], &line["best_of"], &line["backend"]), (&begun["run"], &1.into(), &"local".into()));
     assert_eq!(line["base_commit"], room.git(&["rev-parse", "HEAD"]));
     bo4(&room, &["watch", "--timeout", "100ms"]).exits(128).warns("in_progress still");
+    let refs = room.git(&["for-each-ref", "refs/bo4"]);
+    bo4(&room, &["status"]).succeeds().says("in_progress");
+    assert_eq!(room.git(&["for-each-ref", "refs/bo4"]), refs, "who only looks writes nothing");
     // The base goes on meanwhile; the variant stays on the one that was recorded.
     room.write("more", "more\n");
     room.commit("the base goes on");
@@ -181,6 +184,33 @@ fn new_returns_at_once_and_its_end_is_watched() {
     assert_eq!(room.git(&["rev-parse", &format!("bo4/{run}/var1")]), room.git(&["rev-parse", "main"]));
     bo4(&room, &["show"]).succeeds().says("+1     -1     src/add.sh");
     bo4(&room, &["diff", "--variant", "1"]).succeeds().says("+add() { echo $(($1 + $2)); }");
+}
+
+#[test]
+fn what_has_ended_is_taken_over_without_a_watch() {
+    let room = room();
+    let good = lanes(&room, &["good"]);
+    let words: Vec<&str> = good.iter().map(String::as_str).collect();
+    let begun = bo4(&room, &[&["new", "--prompt", "Mend add", "--json"], &words[..]].concat()).succeeds().json();
+    let job = begun["variants"][0]["job"].as_str().unwrap();
+    room.run("git-worker", &["wait", job, "--timeout", "60s"]).succeeds();
+    bo4(&room, &["status"]).succeeds().says("completed");
+    assert_eq!(room.git(&["for-each-ref", "refs/bo4"]), "");
+    bo4(&room, &["branch"]).succeeds().says("made  bo4/");
+    bo4(&room, &["review"]).succeeds().says("passes all checks");
+}
+
+#[test]
+fn a_link_in_the_place_of_its_folders_leads_nowhere() {
+    let room = room();
+    let report = whole(&room, &["good"], &[]);
+    let own = room.repo().join(".codex/bo4").join(report["run"].as_str().unwrap());
+    let outside = room.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::rename(own.join("variants"), room.path().join("aside")).unwrap();
+    std::os::unix::fs::symlink(&outside, own.join("variants")).unwrap();
+    bo4(&room, &["export"]).exits(128).warns("is no folder but a link");
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::merged::{self, Merged};
 use crate::record::{Run, id};
 use crate::review::analysis::{self, Touch};
 use crate::store::Store;
+use crate::watch;
 
 /// Bring a variant's changes into this worktree, staged, or onto a branch, committed
 #[derive(Debug, clap::Args)]
@@ -105,6 +106,7 @@ impl Target {
 
 pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     let store = Store::find(cx, args.one.run.as_deref())?;
+    watch::catch_up(cx, &store)?;
     let run = store.run()?;
     let (base, commit) = (id(&run.base_commit)?, chosen::commit(&run, args.one.variant)?);
     chosen::warn(cx, &store, &run, args.one.variant)?;

@@ -11,6 +11,7 @@ use shared::output::Foreign;
 use crate::harvest;
 use crate::record::{Run, State, Variant, id};
 use crate::store::Store;
+use crate::watch;
 
 /// Make a branch bo4/<run>/var<N> of each completed variant, from the recorded base
 #[derive(Debug, clap::Args)]
@@ -91,6 +92,9 @@ impl Answer {
 
 pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     let store = Store::find(cx, args.run.as_deref())?;
+    if !args.dry_run {
+        watch::catch_up(cx, &store)?;
+    }
     let answer = make(cx, &store, args.dry_run)?;
     cx.output.answer(&answer)?;
     Ok(if answer.is_whole() { Status::Done } else { Status::No })

@@ -7,6 +7,7 @@ use shared::output::Foreign;
 use crate::record::{Run, State, Variant};
 use crate::review::findings::Review;
 use crate::store::Store;
+use crate::watch;
 
 /// A run and some of its variants.
 #[derive(Debug, clap::Args)]
@@ -26,6 +27,7 @@ impl Chosen {
     /// Finds them.
     pub(crate) fn find(&self, cx: &Context) -> Result<(Store, Run), Failure> {
         let store = Store::find(cx, self.run.as_deref())?;
+        watch::catch_up(cx, &store)?;
         let run = store.run()?;
         for number in &self.variant {
             run.variant(*number)?;

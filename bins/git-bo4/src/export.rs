@@ -131,13 +131,18 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
 pub(crate) fn own_folder(cx: &Context, run: &Run) -> Result<PathBuf, Failure> {
     let above = log::make_folder(cx)?.join("bo4");
     for folder in [above.clone(), above.join(&run.run)] {
-        fs::create_dir_all(&folder).with_context(|| format!("cannot create the folder '{}'", folder.display()))?;
-        if !folder.symlink_metadata().is_ok_and(|facts| facts.is_dir()) {
-            let message = format!("'{}' is no folder of this repository", folder.display());
-            return Err(Failure::could_not("no-folder", message));
-        }
+        make(&folder)?;
     }
     Ok(above.join(&run.run))
+}
+
+/// Makes a folder of ours; a link in its place, which an agent may have put there, would lead elsewhere.
+fn make(folder: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot create the folder '{}'", folder.display()))?;
+    if folder.symlink_metadata().is_ok_and(|facts| facts.is_dir()) {
+        return Ok(());
+    }
+    Err(Failure::could_not("no-folder", format!("'{}' is no folder but a link", folder.display())))
 }
 
 /// Exports one variant; none if there is nothing of it.
@@ -180,7 +185,9 @@ pub(crate) fn one(
         files: [sum("patch.diff", &patch), sum("report.json", &report)],
     };
     let own = folder.join("variants").join(format!("var{}", variant.number));
-    fs::create_dir_all(&own).with_context(|| format!("cannot create the folder '{}'", own.display()))?;
+    for place in [folder.join("variants"), own.clone()] {
+        make(&place)?;
+    }
     // The checksums last: who finds them finds the rest.
     for (name, bytes) in [("patch.diff", &patch), ("report.json", &report), ("meta.json", &line(&meta)?)] {
         durable::replace_public(&own.join(name), bytes, 0o644)?;

@@ -156,10 +156,10 @@ fn jobs(cx: &Context) -> Result<Vec<Value>, Failure> {
     Ok(said["jobs"].as_array().cloned().unwrap_or_default())
 }
 
-/// Looks at the jobs and takes over what has changed.
-pub(crate) fn refresh(cx: &Context, held: &mut Held) -> Result<(), Failure> {
+/// Looks at the jobs and takes over what has changed; the record is for the caller to save.
+pub(crate) fn see(cx: &Context, run: &mut Run) -> Result<(), Failure> {
     let jobs = jobs(cx)?;
-    for variant in held.run.variants.iter_mut().filter(|variant| !variant.state.is_over()) {
+    for variant in run.variants.iter_mut().filter(|variant| !variant.state.is_over()) {
         let Some(own) = &variant.job else { continue };
         match jobs.iter().find(|job| job["id"].as_str() == Some(own)) {
             Some(job) => take(cx, variant, job)?,
@@ -169,7 +169,7 @@ pub(crate) fn refresh(cx: &Context, held: &mut Held) -> Result<(), Failure> {
             }
         }
     }
-    Ok(held.save()?)
+    Ok(())
 }
 
 fn take(cx: &Context, variant: &mut Variant, job: &Value) -> Result<(), Failure> {

@@ -17,7 +17,7 @@ use shared::process::commit_tree;
 use crate::record::{Picked, Run, Variant, id};
 use crate::review::findings::Review;
 use crate::store::{Held, Store};
-use crate::{apply, chosen, harvest, inside};
+use crate::{apply, chosen, harvest, inside, watch};
 
 /// Make the winner the task's branch, keep the others, and end their worktrees
 #[derive(Debug, clap::Args)]
@@ -90,8 +90,13 @@ impl fmt::Display for Answer {
 
 pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     let store = Store::find(cx, args.run.as_deref())?;
+    if !args.dry_run {
+        watch::catch_up(cx, &store)?;
+    }
     let mut held = store.hold()?;
-    harvest::all(cx, &mut held)?;
+    if !args.dry_run {
+        harvest::all(cx, &mut held)?;
+    }
     let variant = winner(cx, &held, args.variant)?;
     let commit = chosen::commit(&held.run, variant)?;
     let branch = branch(cx, &held.run, args.branch.as_deref())?;
@@ -214,6 +219,9 @@ fn end(cx: &Context, held: &Held, variant: &Variant, row: &mut Ended) -> Result<
     let Some(path) = &variant.worktree else { return Ok(()) };
     let folder = held.store.folder();
     let Some(ground) = Ground::find(cx, path, folder)? else {
+        if path.symlink_metadata().is_ok_and(|facts| facts.is_dir()) {
+            return Err(Failure::could_not("no-worktree", "git does not list it as a worktree any more"));
+        }
         return Ground::forget(cx, path, folder);
     };
     if let Some(job) = jobs::live_in(cx, path)?.into_iter().next() {

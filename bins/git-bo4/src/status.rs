@@ -12,7 +12,7 @@ use shared::output::Foreign;
 
 use crate::record::{Backend, Kickoff, Phase, Run, State};
 use crate::store::{self, Store};
-use crate::{log, watch};
+use crate::{local, log};
 
 /// Show a run and its variants
 #[derive(Debug, clap::Args)]
@@ -165,10 +165,11 @@ fn who(row: &Row) -> String {
 
 pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     let store = Store::find(cx, args.run.as_deref())?;
-    let run = store.run()?;
-    let is_looked_at = args.no_refresh || run.phase.is_over() || run.backend != Backend::Local;
-    // Jobs are on this machine; what is far away is looked at by who watches.
-    let run = if is_looked_at { run } else { watch::look(cx, &store)? };
+    let mut run = store.run()?;
+    // Jobs are on this machine; what is far away is looked at by who watches. Nothing is written either way.
+    if run.backend == Backend::Local && !run.phase.is_over() && !args.no_refresh {
+        local::see(cx, &mut run)?;
+    }
     cx.output.answer(&Answer::of(&run))?;
     Ok(Status::Done)
 }

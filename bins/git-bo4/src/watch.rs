@@ -130,12 +130,21 @@ pub(crate) fn look(cx: &Context, store: &Store) -> Result<Run, Failure> {
     new::kickoff(cx, &mut held)?;
     match seen {
         Some(seen) => outside::take(cx, &mut held, seen)?,
-        None if held.run.backend == Backend::Local => local::refresh(cx, &mut held)?,
+        None if held.run.backend == Backend::Local => local::see(cx, &mut held.run)?,
         None => {}
     }
     harvest::all(cx, &mut held)?;
     settle(&mut held)?;
     Ok(held.run)
+}
+
+/// Takes over what has ended on this machine, so that nobody has to watch first; what is far away is left to who watches.
+pub(crate) fn catch_up(cx: &Context, store: &Store) -> Result<(), Failure> {
+    let run = store.run()?;
+    if run.backend == Backend::Local && !run.phase.is_over() {
+        look(cx, store)?;
+    }
+    Ok(())
 }
 
 /// Says that a run is over when all its variants are.

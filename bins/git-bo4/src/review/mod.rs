@@ -24,6 +24,7 @@ use shared::validation::{self, Said};
 
 use crate::record::{Run, Variant, id};
 use crate::store::Store;
+use crate::watch;
 use findings::{Check, Metric, Place, Review, Row};
 
 /// Validate, measure and compare the variants of a run, and rank them with reasons
@@ -125,6 +126,7 @@ impl fmt::Display for Review {
 
 pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     let store = Store::find(cx, args.run.as_deref())?;
+    watch::catch_up(cx, &store)?;
     let how = match store.load_review::<Review>() {
         // What was asked for the last time is meant again where nothing else is said.
         Ok(Some(Review { how: Some(how), .. })) if args.means == Means::default() && !args.force => {
