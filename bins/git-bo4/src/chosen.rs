@@ -5,7 +5,6 @@ use shared::failure::Failure;
 use shared::output::Foreign;
 
 use crate::record::{Run, State, Variant};
-use crate::review::findings::Review;
 use crate::store::Store;
 use crate::watch;
 
@@ -64,7 +63,7 @@ pub(crate) fn warn(cx: &Context, store: &Store, run: &Run, number: usize) -> Res
         cx.output.warn(format!("variant {number} is {}{why}", variant.state));
         return Ok(());
     }
-    let review: Option<Review> = store.load_review()?;
+    let review = store.load_review()?;
     let place = review.and_then(|review| review.ranking.into_iter().find(|place| place.variant == number));
     if let Some(place) = place.filter(|place| place.place.is_none()) {
         cx.output.warn(format!("the review says of variant {number}: {}", Foreign(&place.reason)));

@@ -14,7 +14,7 @@ use shared::output::Foreign;
 
 use crate::chosen::Chosen;
 use crate::record::{Run, Variant, id};
-use crate::review::findings::{Review, Row as Reviewed};
+use crate::review::findings::Row as Reviewed;
 use crate::spec::hash;
 use crate::store::Store;
 use crate::{log, patch};
@@ -167,7 +167,7 @@ pub(crate) fn one(
         None if store.diff_path(variant.number).exists() => (patch::load(&store.diff_path(variant.number))?, None),
         None => return Ok(None),
     };
-    let review: Option<Review> = store.load_review()?;
+    let review = store.load_review()?;
     let row = review.as_ref().and_then(|review| review.rows.iter().find(|row| row.number == variant.number));
     let report = Report { schema: 1, run: &run.run, title: &run.title, variant, review: row };
     let report = line(&report)?;

@@ -11,7 +11,6 @@ use shared::failure::Failure;
 use shared::output::Foreign;
 
 use crate::record::Run;
-use crate::review::findings::Review;
 use crate::store::{self, Held, Store};
 use crate::{export, pick, spec};
 
@@ -85,7 +84,7 @@ fn reason_to_stay(cx: &Context, run: &Run, undecided: bool) -> Result<Option<Str
         return Ok(Some(format!("it is {} still", run.phase)));
     }
     let Some(picked) = &run.picked else {
-        let review: Option<Review> = Store::find(cx, Some(&run.run))?.load_review()?;
+        let review = Store::find(cx, Some(&run.run))?.load_review()?;
         let could_win = review.is_some_and(|review| review.ranking.iter().any(|place| place.place == Some(1)));
         let why = "a variant could win and none is picked; '--undecided' lets it go";
         return Ok((could_win && !undecided).then(|| why.to_owned()));

@@ -54,7 +54,7 @@ impl Line {
             base: run.base.clone(),
             base_commit: run.base_commit.clone(),
             best_of: run.best_of,
-            lanes: run.lanes.iter().map(|lane| format!("{lane}:{}", lane.count)).collect(),
+            lanes: run.lane_words(),
             prompt_file: run.prompt_file.clone(),
             prompt_hash: run.prompt_hash.clone(),
             title: run.title.clone(),

@@ -15,7 +15,6 @@ use shared::output::Foreign;
 use shared::process::commit_tree;
 
 use crate::record::{Picked, Run, Variant, id};
-use crate::review::findings::Review;
 use crate::store::{Held, Store};
 use crate::{apply, chosen, harvest, inside, watch};
 
@@ -138,7 +137,7 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
 
 /// Returns the variant that was named, or the first of the review.
 fn winner(cx: &Context, held: &Held, named: Option<usize>) -> Result<usize, Failure> {
-    let review: Option<Review> = held.store.load_review()?;
+    let review = held.store.load_review()?;
     let places = review.as_ref().map(|review| &review.ranking[..]).unwrap_or_default();
     if let Some(number) = named {
         chosen::warn(cx, &held.store, &held.run, number)?;

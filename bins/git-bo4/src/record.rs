@@ -48,7 +48,7 @@ pub(crate) struct Run {
     /// Whether its line is in the log of the repository.
     pub(crate) logged: bool,
     pub(crate) phase: Phase,
-    /// Why it ended in an error, or what the last look at the backend failed of.
+    /// Why it ended in an error, or what is uncertain about its beginning.
     pub(crate) reason: Option<String>,
     pub(crate) variants: Vec<Variant>,
     pub(crate) picked: Option<Picked>,
@@ -225,6 +225,11 @@ impl Run {
 
     pub(crate) fn variant_mut(&mut self, number: usize) -> Option<&mut Variant> {
         self.variants.iter_mut().find(|variant| variant.number == number)
+    }
+
+    /// Returns its lanes as a person would write them.
+    pub(crate) fn lane_words(&self) -> Vec<String> {
+        self.lanes.iter().map(|lane| format!("{lane}:{}", lane.count)).collect()
     }
 
     /// Returns the ref that keeps a variant's commit.

@@ -85,7 +85,7 @@ impl Answer {
             base: run.base.clone(),
             base_commit: run.base_commit.clone(),
             best_of: run.best_of,
-            lanes: run.lanes.iter().map(|lane| format!("{lane}:{}", lane.count)).collect(),
+            lanes: run.lane_words(),
             phase: run.phase,
             kickoff: run.kickoff,
             reason: run.reason.clone(),

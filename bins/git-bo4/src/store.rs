@@ -17,6 +17,7 @@ use shared::folders;
 use shared::slug::Slug;
 
 use crate::record::{Run, SCHEMA};
+use crate::review::findings::Review;
 
 const RECORD: &str = "run.json";
 const PROMPT: &str = "prompt.md";
@@ -179,11 +180,11 @@ impl Store {
         durable::replace(&self.folder.join(name), &bytes, Previous::Drop)
     }
 
-    pub(crate) fn load_review<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+    pub(crate) fn load_review(&self) -> Result<Option<Review>> {
         self.load(REVIEW)
     }
 
-    pub(crate) fn save_review(&self, review: &impl Serialize) -> Result<()> {
+    pub(crate) fn save_review(&self, review: &Review) -> Result<()> {
         self.save(REVIEW, review)
     }
 

@@ -6,7 +6,7 @@ mod git;
 mod program;
 mod tree;
 
-pub use bounded::run_within;
+pub use bounded::{Caught, catch_within, run_within};
 pub use commits::{commit_tree, copy_commit};
 pub use git::{Done, Git, Hooks, LOCAL_ENVIRONMENT};
 pub use program::{Told, command, find, find_trusted, is_executable, keep_out, scrub, suite_program, told};

@@ -1,13 +1,11 @@
 //! A program outside that is asked something: in an empty folder, with an end, and with no more output than is good.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
-use std::process::{Child, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::ExitStatus;
+use std::time::Duration;
 
-use shared::process;
+use shared::process::{self, Caught};
 
 use super::Begun;
 
@@ -16,12 +14,6 @@ const MOST: u64 = 64 << 20;
 
 /// The most that is taken of what it narrates.
 const MOST_NARRATED: u64 = 256 << 10;
-
-/// How long its streams are waited for after its end, in case that somebody else holds them.
-const GRACE: Duration = Duration::from_secs(5);
-
-/// The longest time between two looks whether it has ended.
-const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 
 /// A program with its first arguments.
 #[derive(Debug, Clone)]
@@ -71,7 +63,6 @@ impl Program {
     /// # Errors
     /// When it cannot be started, or did not end in time.
     pub(crate) fn ask(&self, words: &[&str], input: Option<&[u8]>, limit: Duration) -> Result<Said, Silent> {
-        let deadline = Instant::now() + limit;
         let name = self.path.display();
         let not_started = |error: io::Error| Silent::NotStarted(format!("cannot start '{name}': {error}"));
         // The Codex CLI leaves an 'error.log' where it runs, and takes the branch from there if it is not told.
@@ -80,23 +71,22 @@ impl Program {
         process::scrub(&mut command).args(&self.words).args(words).current_dir(scratch.path());
         // A backtrace is no reason.
         command.env("RUST_BACKTRACE", "0").env("RUST_LIB_BACKTRACE", "0").env("NO_COLOR", "1");
-        command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(not_started)?;
-        if let (Some(input), Some(mut stdin)) = (input.map(<[u8]>::to_vec), child.stdin.take()) {
-            // Beside the waiting, because it may not read; who does not says so by its end.
-            thread::spawn(move || stdin.write_all(&input));
+        // It has no group of its own, so that what ends us at a terminal ends it too.
+        let caught = process::catch_within(&mut command, input.map(<[u8]>::to_vec), [MOST, MOST_NARRATED], limit);
+        match caught {
+            Ok(Caught { status, stdout, is_cut, stderr }) => {
+                let stderr = String::from_utf8_lossy(&stderr).into_owned();
+                Ok(Said { code: code(status), stdout, is_cut, stderr })
+            }
+            Err(error) if error.kind() == ErrorKind::TimedOut => {
+                Err(Silent::Unknown(format!("'{name}' did not end within {}s", limit.as_secs())))
+            }
+            // Only what surely stands for its start may say that nothing was begun.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
+                Err(not_started(error))
+            }
+            Err(error) => Err(Silent::Unknown(format!("nobody knows how '{name}' ended: {error}"))),
         }
-        let answer = child.stdout.take().map(|stdout| listen(stdout, MOST));
-        let narration = child.stderr.take().map(|stderr| listen(stderr, MOST_NARRATED));
-        let status = wait(&mut child, deadline).map_err(|error| match error.kind() {
-            ErrorKind::TimedOut => Silent::Unknown(format!("'{name}' did not end within {}s", limit.as_secs())),
-            _ => Silent::Unknown(format!("nobody knows how '{name}' ended: {error}")),
-        })?;
-        let end = Instant::now() + GRACE;
-        let (stdout, is_cut) = answer.map(|pieces| collect(&pieces, end, MOST)).unwrap_or_default();
-        let (stderr, _) = narration.map(|pieces| collect(&pieces, end, MOST_NARRATED)).unwrap_or_default();
-        Ok(Said { code: code(status), stdout, is_cut, stderr: String::from_utf8_lossy(&stderr).into_owned() })
     }
 }
 
@@ -105,65 +95,11 @@ fn code(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }
 
-/// Reads to the end, and passes on the first bytes as they come: one more than is wanted, to know that there are more.
-fn listen(mut from: impl Read + Send + 'static, most: u64) -> Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        let mut first = from.by_ref().take(most + 1);
-        let mut buffer = vec![0; 64 << 10];
-        loop {
-            match first.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(n) => drop(sender.send(buffer[..n].to_vec())),
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return,
-            }
-        }
-        drop(sender);
-        // A full pipe would keep it from its end.
-        let _ = io::copy(&mut from, &mut io::sink());
-    });
-    receiver
-}
-
-/// Waits for the end of a child, and kills it with its own children when the time is over.
-fn wait(child: &mut Child, deadline: Instant) -> io::Result<ExitStatus> {
-    let mut pause = Duration::from_millis(1);
-    while Instant::now() < deadline {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status);
-        }
-        thread::sleep(pause);
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
-    // The children first: the CLI is one of a small program that would leave it behind. It has no group of its
-    // own, so that what ends us at a terminal ends it too.
-    if let Ok(root) = i32::try_from(child.id()) {
-        process::end(|| process::descendants(root), Duration::ZERO);
-    }
-    let _ = child.kill();
-    let _ = child.wait();
-    Err(ErrorKind::TimedOut.into())
-}
-
-/// Takes what came until nobody can say any more or the time is over, and whether something is missing.
-fn collect(pieces: &Receiver<Vec<u8>>, end: Instant, most: u64) -> (Vec<u8>, bool) {
-    let mut all = Vec::new();
-    let is_open = loop {
-        match pieces.recv_timeout(end.saturating_duration_since(Instant::now())) {
-            Ok(piece) => all.extend(piece),
-            Err(RecvTimeoutError::Timeout) => break true,
-            Err(RecvTimeoutError::Disconnected) => break false,
-        }
-    };
-    let most = usize::try_from(most).unwrap_or(usize::MAX);
-    let is_cut = all.len() > most;
-    all.truncate(most);
-    (all, is_cut || is_open)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::thread;
+    use std::time::Instant;
+
     use super::*;
 
     const LONG: Duration = Duration::from_secs(60);

@@ -10,7 +10,6 @@ use shared::failure::Failure;
 
 use super::{Changes, Report, html, markdown};
 use crate::record::{Phase, Run, id};
-use crate::review::findings::Review;
 use crate::store::Store;
 
 /// Show the variants side by side: verdicts, sizes, risks, the ranking and what to do next
@@ -43,7 +42,7 @@ enum Format {
 pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     let store = Store::find(cx, args.run.as_deref())?;
     let run = store.run()?;
-    let review: Option<Review> = store.load_review()?;
+    let review = store.load_review()?;
     if review.is_none() && run.phase == Phase::Ready {
         cx.output.hint(format!("'git bo4 review {}' validates and ranks the variants", run.run));
     }

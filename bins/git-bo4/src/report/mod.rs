@@ -122,7 +122,7 @@ impl Report {
             base: run.base.clone(),
             base_commit: run.base_commit.clone(),
             best_of: run.best_of,
-            lanes: run.lanes.iter().map(|lane| format!("{lane}:{}", lane.count)).collect(),
+            lanes: run.lane_words(),
             round: run.round,
             previous: run.previous.clone(),
             created: run.created,

@@ -127,7 +127,7 @@ impl fmt::Display for Review {
 pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     let store = Store::find(cx, args.run.as_deref())?;
     watch::catch_up(cx, &store)?;
-    let how = match store.load_review::<Review>() {
+    let how = match store.load_review() {
         // What was asked for the last time is meant again where nothing else is said.
         Ok(Some(Review { how: Some(how), .. })) if args.means == Means::default() && !args.force => {
             How { validates: true, ..how }
@@ -143,7 +143,7 @@ pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
 /// Returns the review of the variants as they are, by these means.
 pub(crate) fn up_to_date(cx: &Context, store: &Store, how: &How) -> Result<Review, Failure> {
     let run = store.run()?;
-    match store.load_review::<Review>() {
+    match store.load_review() {
         Ok(Some(review)) if review.is_of(&run, how) => Ok(review),
         Ok(_) => make(cx, store, how),
         Err(error) => {
