@@ -90,7 +90,7 @@ fn killed_at_thirty_moments_the_next_run_completes_it() {
     let whole = beside(&room, &repo, "whole");
     let begin = Instant::now();
     assert!(start(&room, &repo, &whole).status().unwrap().success());
-    let took = begin.elapsed();
+    let mut took = begin.elapsed();
     let wanted = contents(&whole);
     let mut numbers = Numbers(7);
     let (mut killed, mut unfinished) = (0, 0);
@@ -102,7 +102,12 @@ fn killed_at_thirty_moments_the_next_run_completes_it() {
         thread::sleep(moment);
         let pid = Pid::from_child(&child);
         let _ = if n % 2 == 0 { kill_process(pid, Signal::KILL) } else { kill_process_group(pid, Signal::KILL) };
-        killed += u32::from(!child.wait().unwrap().success());
+        if child.wait().unwrap().success() {
+            // Faster than thought: the first was slow, or the machine was.
+            took = took.min(moment);
+        } else {
+            killed += 1;
+        }
         let git_dir = PathBuf::from(room.git_in(&worktree, &["rev-parse", "--absolute-git-dir"]));
         unfinished += u32::from(git_dir.join("hydrate.json").exists());
         hydrate(&room, &worktree, &["--from", repo.to_str().unwrap()]).succeeds();
