@@ -195,7 +195,10 @@ fn what_has_ended_is_taken_over_without_a_watch() {
     let job = begun["variants"][0]["job"].as_str().unwrap();
     room.run("git-worker", &["wait", job, "--timeout", "60s"]).succeeds();
     bo4(&room, &["status"]).succeeds().says("completed");
-    assert_eq!(room.git(&["for-each-ref", "refs/bo4"]), "");
+    for words in [&["branch", "-n"][..], &["apply", "--preflight", "--variant", "1"]] {
+        bo4(&room, words);
+        assert_eq!(room.git(&["for-each-ref", "refs/bo4"]), "", "{words:?} says what would be, and writes nothing");
+    }
     bo4(&room, &["branch"]).succeeds().says("made  bo4/");
     bo4(&room, &["review"]).succeeds().says("passes all checks");
 }

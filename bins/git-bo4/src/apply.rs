@@ -106,7 +106,9 @@ impl Target {
 
 pub(crate) fn run(cx: &Context, args: Args) -> Result<Status, Failure> {
     let store = Store::find(cx, args.one.run.as_deref())?;
-    watch::catch_up(cx, &store)?;
+    if !args.preflight {
+        watch::catch_up(cx, &store)?;
+    }
     let run = store.run()?;
     let (base, commit) = (id(&run.base_commit)?, chosen::commit(&run, args.one.variant)?);
     chosen::warn(cx, &store, &run, args.one.variant)?;
